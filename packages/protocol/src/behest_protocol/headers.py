@@ -1,0 +1,36 @@
+"""The header names of the wire, written once. HTTP compares them without regard to case."""
+
+from __future__ import annotations
+
+SESSION_ID = "X-Session-Id"
+THREAD_ID = "X-Thread-Id"
+REQUEST_ID = "X-Request-Id"
+TRACE_ID = "X-Trace-Id"
+ADMIN_SECRET = "X-Admin-Secret"
+COST_USD = "X-Behest-Cost-Usd"
+MODEL = "X-Behest-Model"
+PROVIDER = "X-Behest-Provider"
+MAX_TOKENS_CLAMPED = "X-Behest-Max-Tokens-Clamped"
+SHOULD_RETRY = "X-Should-Retry"
+RETRY_AFTER = "Retry-After"
+CLIENT_REQUEST_ID = "X-Client-Request-Id"
+
+EXPOSED = (
+    TRACE_ID,
+    REQUEST_ID,
+    RETRY_AFTER,
+    COST_USD,
+    MODEL,
+    PROVIDER,
+    MAX_TOKENS_CLAMPED,
+    SHOULD_RETRY,
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
+    "RateLimit",
+    "RateLimit-Policy",
+)
+"""What a browser may read from an answer; CORS knows no prefixes, so each is named."""
+
+EDGE = ("X-Tenant-Id", "X-Project-Id", "X-End-User-Id", "X-Role", "X-Tier", SESSION_ID)
+"""What the gateway tells a custom upstream about the caller, and never believes from one (but the session)."""

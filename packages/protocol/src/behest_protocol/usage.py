@@ -1,0 +1,75 @@
+"""What a provider says that one call used, in tokens.
+
+The OpenAI dialect counts cached tokens inside `prompt_tokens` and reasoning tokens inside `completion_tokens`.
+`Usage` keeps that convention: `cached_read` is a part of `input`, `reasoning` a part of `output`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MAX_TOKENS = 1_000_000_000
+"""A count above this is nonsense; the usage is then treated as unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Token counts of one provider call; every part is included in its whole."""
+
+    input: int = 0
+    output: int = 0
+    cached_read: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
+
+
+def _count(source: Mapping[str, Any], name: str) -> int:
+    value = source.get(name)
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_TOKENS:
+        raise ValueError(f"{name} is not a token count: {value!r}")
+    return value
+
+
+def usage_from_openai(raw: object) -> Usage | None:
+    """Read the `usage` object of a chat completion.
+
+    Args:
+        raw: The decoded JSON value.
+
+    Returns:
+        The usage, or None when it is missing, not an object, or contradicts itself; the caller then settles for the
+        worst case, never for zero.
+
+    >>> usage_from_openai({"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11})
+    Usage(input=9, output=2, cached_read=0, cache_write=0, reasoning=0, audio_input=0, audio_output=0)
+    >>> usage_from_openai({"prompt_tokens": -1, "completion_tokens": 2}) is None
+    True
+    """
+    if not isinstance(raw, Mapping) or "prompt_tokens" not in raw or "completion_tokens" not in raw:
+        return None
+    into = raw.get("prompt_tokens_details") or {}
+    out = raw.get("completion_tokens_details") or {}
+    if not isinstance(into, Mapping) or not isinstance(out, Mapping):
+        return None
+    try:
+        usage = Usage(
+            input=_count(raw, "prompt_tokens"),
+            output=_count(raw, "completion_tokens"),
+            cached_read=_count(into, "cached_tokens"),
+            cache_write=_count(into, "cache_write_tokens"),
+            reasoning=_count(out, "reasoning_tokens"),
+            audio_input=_count(into, "audio_tokens"),
+            audio_output=_count(out, "audio_tokens"),
+        )
+    except ValueError:
+        return None
+    parts_fit = usage.cached_read + usage.cache_write <= usage.input and usage.audio_input <= usage.input
+    if not parts_fit or max(usage.reasoning, usage.audio_output) > usage.output:
+        return None
+    return usage
