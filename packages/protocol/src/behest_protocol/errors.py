@@ -30,8 +30,16 @@ def _kind(code: str, status: int, type_: str, retryable: bool, meaning: str) -> 
 
 
 KINDS = _table(
-    _kind("validation_error", 400, "invalid_request_error", False, "The request is malformed; the message names the field."),
-    _kind("invalid_token", 401, "authentication_error", False, "The credential is missing, expired, forged or revoked."),
+    _kind(
+        "validation_error",
+        400,
+        "invalid_request_error",
+        False,
+        "The request is malformed; the message names the field.",
+    ),
+    _kind(
+        "invalid_token", 401, "authentication_error", False, "The credential is missing, expired, forged or revoked."
+    ),
     _kind("quota_exceeded", 402, "insufficient_quota", False, "A user's quota or budget is used up until it resets."),
     _kind("budget_exceeded", 402, "insufficient_quota", False, "A project's budget is used up until it resets."),
     _kind("tier_limit", 402, "insufficient_quota", False, "The user's tier does not allow this."),

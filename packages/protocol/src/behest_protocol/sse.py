@@ -16,7 +16,7 @@ def frame(data: bytes) -> bytes:
     return b"data: " + data + b"\n\n"
 
 
-class EventTooLarge(ValueError):
+class EventTooLargeError(ValueError):
     """An event grew past `MAX_EVENT_BYTES` without ending."""
 
 
@@ -44,7 +44,7 @@ class SSEDecoder:
         """Take the next bytes; return the `data` of every event that they complete.
 
         Raises:
-            EventTooLarge: An event is larger than the limit.
+            EventTooLargeError: An event is larger than the limit.
         """
         text = self._buffer + chunk if self._buffer else chunk
         if b"\r" in text:
@@ -64,14 +64,14 @@ class SSEDecoder:
                     value = line[6:] if line[5:6] == b" " else line[5:]
                     self._size += len(value)
                     if self._size > self._limit:
-                        raise EventTooLarge
+                        raise EventTooLargeError
                     data.append(value)
             elif data:
                 events.append(data[0] if len(data) == 1 else b"\n".join(data))
                 data.clear()
                 self._size = 0
         if len(self._buffer) > self._limit:
-            raise EventTooLarge
+            raise EventTooLargeError
         return events
 
     def close(self) -> list[bytes]:

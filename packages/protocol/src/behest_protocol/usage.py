@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 MAX_TOKENS = 1_000_000_000
 """A count above this is nonsense; the usage is then treated as unknown."""
@@ -25,6 +25,10 @@ class Usage:
     reasoning: int = 0
     audio_input: int = 0
     audio_output: int = 0
+
+
+def _object(value: object) -> Mapping[str, Any] | None:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else None
 
 
 def _count(source: Mapping[str, Any], name: str) -> int:
@@ -51,16 +55,17 @@ def usage_from_openai(raw: object) -> Usage | None:
     >>> usage_from_openai({"prompt_tokens": -1, "completion_tokens": 2}) is None
     True
     """
-    if not isinstance(raw, Mapping) or "prompt_tokens" not in raw or "completion_tokens" not in raw:
+    whole = _object(raw)
+    if whole is None or "prompt_tokens" not in whole or "completion_tokens" not in whole:
         return None
-    into = raw.get("prompt_tokens_details") or {}
-    out = raw.get("completion_tokens_details") or {}
-    if not isinstance(into, Mapping) or not isinstance(out, Mapping):
+    into = _object(whole.get("prompt_tokens_details") or {})
+    out = _object(whole.get("completion_tokens_details") or {})
+    if into is None or out is None:
         return None
     try:
         usage = Usage(
-            input=_count(raw, "prompt_tokens"),
-            output=_count(raw, "completion_tokens"),
+            input=_count(whole, "prompt_tokens"),
+            output=_count(whole, "completion_tokens"),
             cached_read=_count(into, "cached_tokens"),
             cache_write=_count(into, "cache_write_tokens"),
             reasoning=_count(out, "reasoning_tokens"),

@@ -1,0 +1,70 @@
+"""What one process keeps in memory: the published directory and the request rates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from behest_gateway.core.snapshot import ApiKey, ProjectSnapshot, VerificationKey
+
+
+class MemoryDirectory:
+    """The published projects and keys of one process; both `Directory` and `Publisher`."""
+
+    def __init__(self) -> None:
+        self._projects: dict[str, ProjectSnapshot] = {}
+        self._slugs: dict[str, str] = {}
+        self._verification_keys: dict[str, VerificationKey] = {}
+        self._api_keys: dict[str, ApiKey] = {}
+        self._on_withdraw: list[Callable[[], None]] = []
+
+    def on_withdraw(self, forget: Callable[[], None]) -> None:
+        """Call `forget` whenever a key or a project is taken away, so that caches of verified credentials empty."""
+        self._on_withdraw.append(forget)
+
+    def _withdrawn(self) -> None:
+        for forget in self._on_withdraw:
+            forget()
+
+    def project(self, project_id: str) -> ProjectSnapshot | None:
+        return self._projects.get(project_id)
+
+    def project_by_slug(self, slug: str) -> ProjectSnapshot | None:
+        project_id = self._slugs.get(slug)
+        return self._projects.get(project_id) if project_id else None
+
+    def verification_key(self, kid: str) -> VerificationKey | None:
+        return self._verification_keys.get(kid)
+
+    def verification_keys(self) -> tuple[VerificationKey, ...]:
+        return tuple(self._verification_keys.values())
+
+    def api_key(self, lookup: str) -> ApiKey | None:
+        return self._api_keys.get(lookup)
+
+    def publish_project(self, project: ProjectSnapshot) -> None:
+        before = self._projects.get(project.id)
+        if before is not None and before.slug != project.slug:
+            self._slugs.pop(before.slug, None)
+        self._projects[project.id] = project
+        self._slugs[project.slug] = project.id
+
+    def withdraw_project(self, project_id: str) -> None:
+        project = self._projects.pop(project_id, None)
+        if project is not None:
+            self._slugs.pop(project.slug, None)
+        self._api_keys = {k: v for k, v in self._api_keys.items() if v.project_id != project_id}
+        self._withdrawn()
+
+    def publish_verification_key(self, key: VerificationKey) -> None:
+        self._verification_keys[key.kid] = key
+
+    def withdraw_verification_key(self, kid: str) -> None:
+        self._verification_keys.pop(kid, None)
+        self._withdrawn()
+
+    def publish_api_key(self, key: ApiKey) -> None:
+        self._api_keys[key.lookup] = key
+
+    def withdraw_api_key(self, lookup: str) -> None:
+        self._api_keys.pop(lookup, None)
+        self._withdrawn()

@@ -1,0 +1,1 @@
+"""State in SQLite: one file, one writing connection, numbered migrations."""

@@ -1,0 +1,139 @@
+"""A project as it is deployed: what the stages read, frozen, so that no request sees half of a change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+DEFAULT_MODEL = "gpt-4o-mini"
+
+BudgetScope = Literal["project", "user", "each_user"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """A hard limit in nano-dollars over a window: on a project, on one of its users, or on each of them alike."""
+
+    id: str
+    project_id: str
+    scope: BudgetScope
+    user_id: str | None = None
+    window: str
+    timezone: str = "UTC"
+    limit_nano: int
+    created_at: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectSettings:
+    """What an operator chooses for a project. Names are those of the management API.
+
+    Attributes:
+        provider_model: The model that a call gets which names none.
+        allowed_models: Models that a call may name besides it; None means any whose price is known.
+        allowed_origins: Origins of pages that may call from a browser, matched exactly.
+        rpm_limit: Requests a minute for the whole project.
+        user_rpm_limit: Requests a minute for each user; None means a tenth of the project's, at least 3.
+        max_output_tokens: Written into a call that sets no limit of its own.
+        min_output_tokens: An answer shorter than this is not worth its hold; the call is then refused with 402.
+        system_prompt: Put before the caller's messages.
+    """
+
+    provider_model: str = DEFAULT_MODEL
+    allowed_models: tuple[str, ...] | None = None
+    allowed_origins: tuple[str, ...] = ()
+    rpm_limit: int = 60
+    user_rpm_limit: int | None = None
+    max_output_tokens: int = 4096
+    min_output_tokens: int = 16
+    system_prompt: str | None = None
+
+    @property
+    def effective_user_rpm(self) -> int:
+        """Requests a minute for each user, after the default is applied."""
+        return max(3, self.rpm_limit // 10) if self.user_rpm_limit is None else self.user_rpm_limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectSnapshot:
+    """One deployed project. `status` is `active` or `suspended`."""
+
+    id: str
+    tenant_id: str
+    name: str
+    slug: str
+    status: str = "active"
+    settings: ProjectSettings = field(default_factory=ProjectSettings)
+    budgets: tuple[Budget, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerificationKey:
+    """A public key that tokens are checked with. `tenant_id` is None for the gateway's own minting keys."""
+
+    kid: str
+    tenant_id: str | None
+    public_pem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """An API key as stored: never the key itself. `lookup` is the SHA-256 of it in hex, `hash` its Argon2id."""
+
+    id: str
+    project_id: str
+    role: str
+    lookup: str
+    hash: str
+
+
+class Directory(Protocol):
+    """What is published: the stages look things up here and nowhere else. No call does I/O."""
+
+    def project(self, project_id: str) -> ProjectSnapshot | None:
+        """The deployed project of an id."""
+        ...
+
+    def project_by_slug(self, slug: str) -> ProjectSnapshot | None:
+        """The deployed project of a slug."""
+        ...
+
+    def verification_key(self, kid: str) -> VerificationKey | None:
+        """The key of a kid, unless it was revoked."""
+        ...
+
+    def verification_keys(self) -> tuple[VerificationKey, ...]:
+        """Every key in force, for the JWKS."""
+        ...
+
+    def api_key(self, lookup: str) -> ApiKey | None:
+        """The API key of a SHA-256 in hex, unless it was revoked."""
+        ...
+
+
+class Publisher(Protocol):
+    """How the management plane changes what is published; each call takes effect for the next request."""
+
+    def publish_project(self, project: ProjectSnapshot) -> None:
+        """Put a project in place of its earlier snapshot."""
+        ...
+
+    def withdraw_project(self, project_id: str) -> None:
+        """Take a project and its API keys away."""
+        ...
+
+    def publish_verification_key(self, key: VerificationKey) -> None:
+        """Accept tokens of a key."""
+        ...
+
+    def withdraw_verification_key(self, kid: str) -> None:
+        """Refuse tokens of a key, also those verified before."""
+        ...
+
+    def publish_api_key(self, key: ApiKey) -> None:
+        """Accept an API key."""
+        ...
+
+    def withdraw_api_key(self, lookup: str) -> None:
+        """Refuse an API key, also when it was verified before."""
+        ...
