@@ -18,7 +18,7 @@ DONE = b"data: [DONE]\n\n"
 EVENT_END = b"\n\n"
 ROLE_DELTA = b'{"role":"assistant","content":"","refusal":null}'
 _TOOL_ROLE_DELTA = b'{"role":"assistant","content":null}'
-_SHORT_TOKENS = ("one", " two", " and", " so", " on", ",")
+_SHORT_TOKENS = ("one ", "two ", "and ", "so ", "on, ")
 _CYCLE = 6_000
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from msgspec import Raw, Struct
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """A larger body is 413, before it fills the memory."""
 
+_MISSING = re.compile(r"Object missing required field `(.*)`")
 _NO_MAX_TOKENS = ("o1", "o3", "o4", "gpt-5")
 
 
@@ -82,10 +84,15 @@ def read_chat_request(body: bytes) -> ChatRequest:
         request = _DECODER.decode(body)
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$")
+        path = where.strip(".`")
+        missing = _MISSING.fullmatch(what)
+        if missing is not None:
+            path = f"{path}.{missing[1]}".strip(".")
+            raise RefusalError(
+                f"Missing required parameter: '{path}'.", param=path, code="missing_required_parameter"
+            ) from None
         raise RefusalError(
-            f"Invalid request: {what}{' in ' + where.strip('.`') if where else ''}.",
-            param=where.strip(".`") or None,
-            code="invalid_type",
+            f"Invalid request: {what}{f' in {path!r}' if path else ''}.", param=path or None, code="invalid_type"
         ) from None
     except msgspec.DecodeError:
         raise RefusalError("We could not parse the JSON body of your request.", code="invalid_json") from None
