@@ -1,0 +1,270 @@
+"""What the management plane keeps, in SQLite: the stores of `control.ports` and of `mint.ports`.
+
+Every call is one step of some tens of microseconds on the event loop's thread, so that a read followed by a write has
+nothing between them.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from behest_gateway.adapters.sql.database import Database
+from behest_gateway.adapters.sql.queries import load
+from behest_gateway.control.records import KeyRecord, Project, SigningKey, Tenant
+from behest_gateway.core.snapshot import Budget, ProjectSettings
+from behest_gateway.mint.ports import MintingKey
+
+Row = tuple[Any, ...]
+
+
+class ControlStore:
+    """Tenants, projects, keys, budgets and facts of one data directory."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sql = load("control")
+
+    def _one(self, query: str, *values: Any) -> Row | None:
+        rows: list[Row] = list(self._database.connection.execute(self._sql[query], values))
+        return rows[0] if rows else None
+
+    def _all(self, query: str, *values: Any) -> list[Row]:
+        return list(self._database.connection.execute(self._sql[query], values))
+
+    def _write(self, *steps: tuple[Any, ...]) -> None:
+        with self._database.transaction() as connection:
+            for query, *values in steps:
+                connection.execute(self._sql[query], tuple(values))
+
+    # Facts
+
+    def fact(self, name: str) -> str | None:
+        row = self._one("get_fact", name)
+        return None if row is None else str(row[0])
+
+    def set_facts(self, facts: dict[str, str]) -> None:
+        self._write(*(("set_fact", name, value) for name, value in facts.items()))
+
+    # Tenants
+
+    def insert_tenant(self, tenant: Tenant) -> None:
+        self._write(("insert_tenant", tenant.id, tenant.name, tenant.plan, tenant.created_at))
+
+    def update_tenant(self, tenant: Tenant) -> None:
+        self._write(("update_tenant", tenant.name, tenant.plan, tenant.id))
+
+    def tenant(self, tenant_id: str) -> Tenant | None:
+        row = self._one("get_tenant", tenant_id)
+        return None if row is None else _tenant(row)
+
+    def tenants(self) -> list[Tenant]:
+        return [_tenant(row) for row in self._all("list_tenants")]
+
+    # Projects
+
+    def insert_project(self, project: Project) -> bool:
+        with self._database.transaction() as connection:
+            made = connection.execute(
+                self._sql["insert_project"],
+                (
+                    project.id,
+                    project.tenant_id,
+                    project.name,
+                    project.slug,
+                    project.status,
+                    project.dns_status,
+                    _settings_text(project.deployed),
+                    _settings_text(project.draft),
+                    project.created_at,
+                ),
+            ).fetchall()
+        return bool(made)
+
+    def update_project(self, project: Project) -> None:
+        self._write(("update_project", project.name, project.status, project.id))
+
+    def save_settings(self, project_id: str, deployed: ProjectSettings, draft: ProjectSettings | None) -> None:
+        self._write(("save_settings", _settings_text(deployed), _settings_text(draft), project_id))
+
+    def delete_project(self, project_id: str, at: int) -> None:
+        self._write(
+            ("delete_project", project_id),
+            ("revoke_keys_of_project", at, project_id),
+            ("delete_budgets_of_project", at, project_id),
+        )
+
+    def project(self, project_id: str) -> Project | None:
+        row = self._one("get_project", project_id)
+        return None if row is None else _project(row)
+
+    def projects(self, tenant_id: str | None) -> list[Project]:
+        return [_project(row) for row in self._all("list_projects", tenant_id)]
+
+    # API keys
+
+    def insert_key(self, key: KeyRecord) -> None:
+        self._write(_insert_key(key))
+
+    def key(self, project_id: str, key_id: str) -> KeyRecord | None:
+        row = self._one("get_key", project_id, key_id)
+        return None if row is None else _key(row)
+
+    def keys(self, project_id: str | None) -> list[KeyRecord]:
+        return [_key(row) for row in self._all("list_keys", project_id)]
+
+    def revoke_key(self, key_id: str, at: int) -> None:
+        self._write(("revoke_key", at, key_id))
+
+    def replace_key(self, key_id: str, key: KeyRecord) -> None:
+        self._write(("revoke_key", key.created_at, key_id), _insert_key(key))
+
+    # Tenants' signing keys
+
+    def insert_signing_key(self, key: SigningKey) -> None:
+        self._write(("insert_signing_key", key.kid, key.tenant_id, key.name, key.public_pem, key.created_at))
+
+    def signing_key(self, kid: str) -> SigningKey | None:
+        row = self._one("get_signing_key", kid)
+        return None if row is None else _signing_key(row)
+
+    def signing_key_of(self, public_pem: str) -> SigningKey | None:
+        row = self._one("get_signing_key_of", public_pem)
+        return None if row is None else _signing_key(row)
+
+    def signing_keys(self, tenant_id: str | None) -> list[SigningKey]:
+        return [_signing_key(row) for row in self._all("list_signing_keys", tenant_id)]
+
+    def revoke_signing_key(self, kid: str, at: int) -> None:
+        self._write(("revoke_signing_key", at, kid))
+
+    # Budgets
+
+    def insert_budget(self, budget: Budget, user_ref: int | None) -> None:
+        self._write(
+            (
+                "insert_budget",
+                budget.id,
+                budget.project_id,
+                budget.scope,
+                user_ref,
+                budget.window,
+                budget.timezone,
+                budget.limit_nano,
+                budget.created_at,
+            )
+        )
+
+    def budget(self, project_id: str, budget_id: str) -> Budget | None:
+        row = self._one("get_budget", project_id, budget_id)
+        return None if row is None else _budget(row)
+
+    def budgets(self, project_id: str | None) -> list[Budget]:
+        return [_budget(row) for row in self._all("list_budgets", project_id)]
+
+    def set_limit(self, budget_id: str, limit_nano: int) -> None:
+        self._write(("set_limit", limit_nano, budget_id))
+
+    def delete_budget(self, budget_id: str, at: int) -> None:
+        self._write(("delete_budget", at, budget_id))
+
+    # The gateway's own signing keys
+
+    def minting_keys(self) -> list[MintingKey]:
+        return [_minting_key(row) for row in self._all("list_minting_keys")]
+
+    def add_minting_key(self, key: MintingKey, *, revoke_others: bool) -> None:
+        self._write(
+            ("revoke_minting_keys" if revoke_others else "retire_minting_keys", key.created_at),
+            ("insert_minting_key", key.kid, key.public_pem, key.sealed, key.created_at),
+        )
+
+    @property
+    def has_sealed(self) -> bool:
+        """Something is sealed under the master key, which must therefore exist."""
+        row = self._one("sealed_count")
+        return row is not None and row[0] > 0
+
+
+def _settings_text(settings: ProjectSettings | None) -> str | None:
+    return None if settings is None else msgspec.json.encode(settings).decode()
+
+
+def _settings(text: str) -> ProjectSettings:
+    return msgspec.json.decode(text, type=ProjectSettings)
+
+
+def _tenant(row: Row) -> Tenant:
+    tenant_id, name, plan, created_at = row
+    return Tenant(id=tenant_id, name=name, plan=plan, created_at=created_at)
+
+
+def _project(row: Row) -> Project:
+    project_id, tenant_id, name, slug, status, dns_status, deployed, draft, created_at = row
+    return Project(
+        id=project_id,
+        tenant_id=tenant_id,
+        name=name,
+        slug=slug,
+        status=status,
+        dns_status=dns_status,
+        deployed=_settings(deployed),
+        draft=None if draft is None else _settings(draft),
+        created_at=created_at,
+    )
+
+
+def _insert_key(key: KeyRecord) -> tuple[Any, ...]:
+    return (
+        "insert_key",
+        key.id,
+        key.project_id,
+        key.name,
+        key.role,
+        key.lookup,
+        key.hash,
+        key.last4,
+        key.created_at,
+    )
+
+
+def _key(row: Row) -> KeyRecord:
+    key_id, project_id, name, role, lookup, hashed, last4, created_at = row
+    return KeyRecord(
+        id=key_id,
+        project_id=project_id,
+        name=name,
+        role=role,
+        lookup=lookup,
+        hash=hashed,
+        last4=last4,
+        created_at=created_at,
+    )
+
+
+def _signing_key(row: Row) -> SigningKey:
+    kid, tenant_id, name, public_pem, created_at, revoked_at = row
+    return SigningKey(
+        kid=kid, tenant_id=tenant_id, name=name, public_pem=public_pem, created_at=created_at, revoked_at=revoked_at
+    )
+
+
+def _budget(row: Row) -> Budget:
+    budget_id, project_id, scope, user_id, window, timezone, limit_nano, created_at = row
+    return Budget(
+        id=budget_id,
+        project_id=project_id,
+        scope=scope,
+        user_id=user_id,
+        window=window,
+        timezone=timezone,
+        limit_nano=limit_nano,
+        created_at=created_at,
+    )
+
+
+def _minting_key(row: Row) -> MintingKey:
+    kid, public_pem, sealed, created_at, retired_at = row
+    return MintingKey(kid=kid, public_pem=public_pem, sealed=sealed, created_at=created_at, retired_at=retired_at)

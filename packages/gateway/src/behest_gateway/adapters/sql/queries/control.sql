@@ -1,0 +1,117 @@
+-- get_fact: The value of a fact.
+select value from facts where name = ?;
+
+-- set_fact: Set a fact, in place of an earlier value.
+insert into facts (name, value) values (?, ?) on conflict (name) do update set value = excluded.value;
+
+-- insert_tenant: A new tenant.
+insert into tenants (id, name, plan, created_at) values (?, ?, ?, ?);
+
+-- update_tenant: The name and plan of a tenant.
+update tenants set name = ?, plan = ? where id = ?;
+
+-- get_tenant: One tenant.
+select id, name, plan, created_at from tenants where id = ?;
+
+-- list_tenants: Every tenant, oldest first.
+select id, name, plan, created_at from tenants order by created_at, id;
+
+-- insert_project: A new project, unless its slug is taken.
+insert into projects (id, tenant_id, name, slug, status, dns_status, deployed, draft, created_at)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?)
+on conflict (slug) do nothing returning id;
+
+-- update_project: The name and status of a project.
+update projects set name = ?, status = ? where id = ? and status <> 'deleted';
+
+-- save_settings: What is deployed, and the draft.
+update projects set deployed = ?, draft = ? where id = ? and status <> 'deleted';
+
+-- delete_project: Mark a project deleted. A tilde is in no slug, so the slug becomes free for another project.
+update projects set status = 'deleted', slug = slug || '~' || id, draft = null where id = ? and status <> 'deleted';
+
+-- revoke_keys_of_project: Every key of a project that has ended.
+update api_keys set revoked_at = ? where project_id = ? and revoked_at is null;
+
+-- delete_budgets_of_project: Every budget of a project that has ended.
+update budgets set deleted_at = ? where project_id = ? and deleted_at is null;
+
+-- get_project: One project that was not deleted.
+select id, tenant_id, name, slug, status, dns_status, deployed, draft, created_at
+from projects where id = ? and status <> 'deleted';
+
+-- list_projects: The projects of a tenant, or all when it is null, oldest first.
+select id, tenant_id, name, slug, status, dns_status, deployed, draft, created_at
+from projects where status <> 'deleted' and (?1 is null or tenant_id = ?1) order by created_at, id;
+
+-- insert_key: A new API key.
+insert into api_keys (id, project_id, name, role, lookup, hash, last4, created_at) values (?, ?, ?, ?, ?, ?, ?, ?);
+
+-- get_key: One API key of a project that is in force.
+select id, project_id, name, role, lookup, hash, last4, created_at
+from api_keys where project_id = ? and id = ? and revoked_at is null;
+
+-- list_keys: The API keys in force of a project, or of all when it is null, oldest first.
+select id, project_id, name, role, lookup, hash, last4, created_at
+from api_keys where revoked_at is null and (?1 is null or project_id = ?1) order by created_at, id;
+
+-- revoke_key: Refuse an API key.
+update api_keys set revoked_at = ? where id = ? and revoked_at is null;
+
+-- insert_signing_key: The public half of a tenant's key.
+insert into signing_keys (kid, tenant_id, name, public_pem, created_at) values (?, ?, ?, ?, ?);
+
+-- get_signing_key: One tenant's key that is in force.
+select kid, tenant_id, name, public_pem, created_at, revoked_at
+from signing_keys where kid = ? and tenant_id is not null and revoked_at is null;
+
+-- get_signing_key_of: A tenant's key by its public half, also when it was revoked.
+select kid, tenant_id, name, public_pem, created_at, revoked_at
+from signing_keys where public_pem = ? and tenant_id is not null order by revoked_at is null desc limit 1;
+
+-- list_signing_keys: The keys in force of a tenant, or of all when it is null, oldest first.
+select kid, tenant_id, name, public_pem, created_at, revoked_at
+from signing_keys where tenant_id is not null and revoked_at is null and (?1 is null or tenant_id = ?1)
+order by created_at, kid;
+
+-- revoke_signing_key: Refuse a tenant's key.
+update signing_keys set revoked_at = ? where kid = ? and tenant_id is not null and revoked_at is null;
+
+-- insert_budget: A new budget.
+insert into budgets (id, project_id, scope, user_ref, "window", timezone, limit_nano, created_at)
+values (?, ?, ?, ?, ?, ?, ?, ?);
+
+-- get_budget: One budget of a project.
+select b.id, b.project_id, b.scope, u.uid, b."window", b.timezone, b.limit_nano, b.created_at
+from budgets b left join users u on u.id = b.user_ref
+where b.project_id = ? and b.id = ? and b.deleted_at is null and (b.scope <> 'user' or u.uid is not null);
+
+-- list_budgets: The budgets of a project, or of all when it is null, oldest first. An erased user's count no more.
+select b.id, b.project_id, b.scope, u.uid, b."window", b.timezone, b.limit_nano, b.created_at
+from budgets b left join users u on u.id = b.user_ref
+where (?1 is null or b.project_id = ?1) and b.deleted_at is null and (b.scope <> 'user' or u.uid is not null)
+order by b.created_at, b.id;
+
+-- set_limit: Another limit for a budget.
+update budgets set limit_nano = ? where id = ? and deleted_at is null;
+
+-- delete_budget: End a budget.
+update budgets set deleted_at = ? where id = ? and deleted_at is null;
+
+-- list_minting_keys: The gateway's own keys that were not revoked, newest first.
+select kid, public_pem, private_sealed, created_at, retired_at
+from signing_keys where tenant_id is null and revoked_at is null order by created_at desc, rowid desc;
+
+-- retire_minting_keys: The gateway's keys sign no more; their private halves are wiped.
+update signing_keys set retired_at = coalesce(retired_at, ?), private_sealed = null
+where tenant_id is null and revoked_at is null;
+
+-- revoke_minting_keys: The gateway's keys verify no more, and their private halves are wiped.
+update signing_keys set revoked_at = ?, private_sealed = null where tenant_id is null and revoked_at is null;
+
+-- insert_minting_key: A key of the gateway itself.
+insert into signing_keys (kid, tenant_id, name, public_pem, private_sealed, created_at)
+values (?, null, 'gateway', ?, ?, ?);
+
+-- sealed_count: How many secrets need the master key.
+select count(*) from signing_keys where private_sealed is not null;

@@ -1,0 +1,178 @@
+"""What the management plane needs from outside. Each call of a store is one step: whole or not at all."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from behest_gateway.control.records import BudgetState, KeyRecord, Project, SigningKey, Tenant
+from behest_gateway.core.snapshot import Budget, ProjectSettings
+
+
+class FactStore(Protocol):
+    """Facts about the data directory itself."""
+
+    def fact(self, name: str) -> str | None:
+        """The value of a fact, if it was ever set."""
+        ...
+
+    def set_facts(self, facts: dict[str, str]) -> None:
+        """Set facts, in place of earlier values."""
+        ...
+
+
+class TenantStore(Protocol):
+    """Where tenants are kept."""
+
+    def insert_tenant(self, tenant: Tenant) -> None: ...
+
+    def update_tenant(self, tenant: Tenant) -> None:
+        """Write the name and the plan."""
+        ...
+
+    def tenant(self, tenant_id: str) -> Tenant | None: ...
+
+    def tenants(self) -> list[Tenant]:
+        """Every tenant, oldest first."""
+        ...
+
+
+class ProjectStore(Protocol):
+    """Where projects are kept. Deleted ones are never returned."""
+
+    def insert_project(self, project: Project) -> bool:
+        """Store a project; False when its slug is taken."""
+        ...
+
+    def update_project(self, project: Project) -> None:
+        """Write the name and the status."""
+        ...
+
+    def save_settings(self, project_id: str, deployed: ProjectSettings, draft: ProjectSettings | None) -> None:
+        """Write the settings of a project."""
+        ...
+
+    def delete_project(self, project_id: str, at: int) -> None:
+        """Mark a project deleted with its keys and budgets, and set its slug free."""
+        ...
+
+    def project(self, project_id: str) -> Project | None: ...
+
+    def projects(self, tenant_id: str | None) -> list[Project]:
+        """The projects of a tenant, or of all, oldest first."""
+        ...
+
+
+class KeyStore(Protocol):
+    """Where API keys are kept. Revoked ones are never returned."""
+
+    def insert_key(self, key: KeyRecord) -> None: ...
+
+    def key(self, project_id: str, key_id: str) -> KeyRecord | None: ...
+
+    def keys(self, project_id: str | None) -> list[KeyRecord]:
+        """The keys of a project, or of all, oldest first."""
+        ...
+
+    def revoke_key(self, key_id: str, at: int) -> None: ...
+
+    def replace_key(self, key_id: str, key: KeyRecord) -> None:
+        """Revoke a key and store the one that takes its place."""
+        ...
+
+
+class SigningKeyStore(Protocol):
+    """Where tenants' signing keys are kept, their public halves only."""
+
+    def insert_signing_key(self, key: SigningKey) -> None: ...
+
+    def signing_key(self, kid: str) -> SigningKey | None:
+        """A key that is in force."""
+        ...
+
+    def signing_key_of(self, public_pem: str) -> SigningKey | None:
+        """A key by its public half, also when it was revoked."""
+        ...
+
+    def signing_keys(self, tenant_id: str | None) -> list[SigningKey]:
+        """The keys in force of a tenant, or of all, oldest first."""
+        ...
+
+    def revoke_signing_key(self, kid: str, at: int) -> None: ...
+
+
+class BudgetStore(Protocol):
+    """Where budgets are kept. Deleted ones, and those of erased users, are never returned."""
+
+    def insert_budget(self, budget: Budget, user_ref: int | None) -> None: ...
+
+    def budget(self, project_id: str, budget_id: str) -> Budget | None: ...
+
+    def budgets(self, project_id: str | None) -> list[Budget]:
+        """The budgets of a project, or of all, oldest first."""
+        ...
+
+    def set_limit(self, budget_id: str, limit_nano: int) -> None: ...
+
+    def delete_budget(self, budget_id: str, at: int) -> None: ...
+
+
+class PublishedStore(ProjectStore, KeyStore, SigningKeyStore, BudgetStore, Protocol):
+    """Everything that is published at the start."""
+
+
+class Users(Protocol):
+    """Gives a project's users their numbers; the ledger's own, because both write the same rows."""
+
+    def ref(self, project_id: str, user_id: str) -> int:
+        """The number of a user, made when missing; durable when it returns."""
+        ...
+
+
+class BudgetCounters(Protocol):
+    """What budgets have counted."""
+
+    def state(self, budget: Budget, user_id: str | None) -> BudgetState:
+        """The state of a budget in its window of now; `user_id` is None for a budget of the whole project."""
+        ...
+
+    def opened(self, budget: Budget) -> None:
+        """Start counting for a new budget, from what the ledger shows for its window."""
+        ...
+
+    def closed(self, budget_id: str) -> None:
+        """Stop counting for a budget that was deleted."""
+        ...
+
+
+class SecretHasher(Protocol):
+    """Slow hashes of secrets, off the event loop."""
+
+    async def hash(self, secret: str) -> str:
+        """Hash a secret with Argon2id."""
+        ...
+
+    async def verify(self, hashed: str, secret: str) -> bool:
+        """Say whether `secret` is what was hashed."""
+        ...
+
+
+class KeyPair(Protocol):
+    """A fresh RSA key in PEM: the private half as PKCS#8, the public half as SPKI."""
+
+    @property
+    def private_pem(self) -> str: ...
+
+    @property
+    def public_pem(self) -> str: ...
+
+
+class RsaKeys(Protocol):
+    """Makes and checks RSA keys."""
+
+    async def generate(self) -> KeyPair:
+        """Make a key of 2048 bits, off the event loop."""
+        ...
+
+    def public_pem(self, text: str) -> str:
+        """Check a public key and write it in the one form that is stored; ValueError says what is wrong with it."""
+        ...

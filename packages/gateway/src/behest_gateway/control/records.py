@@ -1,0 +1,87 @@
+"""What the management plane keeps: one frozen value per noun. Times are microseconds since 1970."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from behest_gateway.core.snapshot import ApiKey, Budget, ProjectSettings, VerificationKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    """An organisation; it owns projects and signing keys."""
+
+    id: str
+    name: str
+    plan: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A project as its owners see it. `status` is `active` or `suspended`; the stages see `deployed` alone."""
+
+    id: str
+    tenant_id: str
+    name: str
+    slug: str
+    status: str = "active"
+    dns_status: str = "READY"
+    deployed: ProjectSettings = field(default_factory=ProjectSettings)
+    draft: ProjectSettings | None = None
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRecord:
+    """An API key as its owners see it; the key itself is shown once and kept nowhere."""
+
+    id: str
+    project_id: str
+    name: str
+    role: str
+    lookup: str
+    hash: str
+    last4: str
+    created_at: int
+
+    @property
+    def published(self) -> ApiKey:
+        """What minting reads of it."""
+        return ApiKey(id=self.id, project_id=self.project_id, role=self.role, lookup=self.lookup, hash=self.hash)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningKey:
+    """The public half of a key that a tenant signs its users' tokens with."""
+
+    kid: str
+    tenant_id: str
+    name: str
+    public_pem: str
+    created_at: int
+    revoked_at: int | None = None
+
+    @property
+    def published(self) -> VerificationKey:
+        """What the verifier reads of it."""
+        return VerificationKey(kid=self.kid, tenant_id=self.tenant_id, public_pem=self.public_pem)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetState:
+    """What a budget's counter says: nano-dollars spent and held in the window that ends at `resets_at_us`."""
+
+    spent_nano: int
+    held_nano: int
+    resets_at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetView:
+    """A budget with its state; the sums are None for a budget that every user has one of."""
+
+    budget: Budget
+    resets_at: int
+    spent_nano: int | None
+    held_nano: int | None

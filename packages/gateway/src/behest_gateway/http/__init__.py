@@ -1,0 +1,1 @@
+"""What callers see: the data plane, the token plane and the management plane over HTTP."""

@@ -1,0 +1,578 @@
+"""The management plane over HTTP, as a FastAPI app; its OpenAPI document is the API reference.
+
+Routes live under `/v1`; whoever mounts the app strips a leading `/auth`. Refusals are flat objects. A request is
+checked in this order: its route, who asks, the shape of its body, and then the rules of `control`.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol, cast
+
+from behest_protocol.claims import API_KEY_PREFIX
+from behest_protocol.errors import flat_envelope
+from behest_protocol.money import usd_from_nano
+from fastapi import APIRouter, Body, Depends, FastAPI, Query, Request, Security
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from behest_gateway.control.access import Actor
+from behest_gateway.control.budgets import Budgets
+from behest_gateway.control.deploying import Deploying
+from behest_gateway.control.keys import Keys
+from behest_gateway.control.operators import Operators
+from behest_gateway.control.ports import BudgetCounters, PublishedStore, RsaKeys, SecretHasher, TenantStore, Users
+from behest_gateway.control.projects import Projects
+from behest_gateway.control.publishing import Publishing
+from behest_gateway.control.records import BudgetView, KeyRecord, Project, SigningKey, Tenant
+from behest_gateway.control.settings import settings_json
+from behest_gateway.control.signing_keys import SigningKeys
+from behest_gateway.control.tenants import Tenants
+from behest_gateway.core.clock import Clock, iso
+from behest_gateway.core.errors import GatewayError
+from behest_gateway.core.snapshot import Publisher
+from behest_gateway.http import management_models as models
+from behest_gateway.mint.signing import MintingKeys
+
+log = logging.getLogger("behest.management")
+
+
+class Identity(Protocol):
+    """Who a verified token speaks for."""
+
+    @property
+    def tenant_id(self) -> str: ...
+
+    @property
+    def project_id(self) -> str: ...
+
+    @property
+    def user_id(self) -> str: ...
+
+    @property
+    def role(self) -> str: ...
+
+
+class TokenVerifier(Protocol):
+    """Verifies a user's token, as the data plane does."""
+
+    def verify(self, token: str) -> Identity:
+        """Return who a token speaks for; GatewayError when it is not good."""
+        ...
+
+
+class ManagementStore(TenantStore, PublishedStore, Protocol):
+    """Everything that the management plane keeps."""
+
+
+class KeyWorks(SecretHasher, RsaKeys, Protocol):
+    """The slow mathematics of keys."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagementServices:
+    """What the routes call. `base_domain` is what a project's slug is put before, to be its host."""
+
+    tenants: Tenants
+    projects: Projects
+    deploying: Deploying
+    keys: Keys
+    signing_keys: SigningKeys
+    budgets: Budgets
+    operators: Operators
+    minting_keys: MintingKeys
+    verifier: TokenVerifier
+    base_domain: str
+
+    @classmethod
+    def over(
+        cls,
+        *,
+        store: ManagementStore,
+        publisher: Publisher,
+        users: Users,
+        counters: BudgetCounters,
+        works: KeyWorks,
+        operators: Operators,
+        minting_keys: MintingKeys,
+        verifier: TokenVerifier,
+        clock: Clock,
+        base_domain: str,
+    ) -> ManagementServices:
+        """Build the nouns of `control` over its ports."""
+        publishing = Publishing(store, publisher)
+        tenants = Tenants(store, clock)
+        projects = Projects(store, publishing, tenants, counters, clock)
+        return cls(
+            tenants=tenants,
+            projects=projects,
+            deploying=Deploying(store, publishing, projects),
+            keys=Keys(store, projects, publisher, works, clock),
+            signing_keys=SigningKeys(store, tenants, publisher, works, clock),
+            budgets=Budgets(store, projects, publishing, users, counters, clock),
+            operators=operators,
+            minting_keys=minting_keys,
+            verifier=verifier,
+            base_domain=base_domain,
+        )
+
+
+async def _services(request: Request) -> ManagementServices:
+    return cast("ManagementServices", request.app.state.services)
+
+
+Services = Annotated[ManagementServices, Depends(_services)]
+
+_bearer = HTTPBearer(auto_error=False, description="The operator secret, or a minted token of role admin")
+_secret = APIKeyHeader(name="X-Admin-Secret", auto_error=False, description="The operator secret")
+
+
+async def _actor(
+    services: Services,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+    secret: Annotated[str | None, Security(_secret)],
+) -> Actor:
+    if secret is not None:
+        if await services.operators.check(secret):
+            return Actor()
+        raise GatewayError("invalid_token", "X-Admin-Secret is not this gateway's operator secret.")
+    token = bearer.credentials if bearer is not None else ""
+    if not token:
+        raise GatewayError(
+            "invalid_token", "Send the operator secret, or a token of role admin: Authorization: Bearer …"
+        )
+    if await services.operators.check(token):
+        return Actor()
+    if token.startswith(API_KEY_PREFIX):
+        raise GatewayError("invalid_token", "An API key only mints; mint a token of role admin with it, and send that.")
+    if token.count(".") != 2:
+        raise GatewayError("invalid_token", "The bearer is neither the operator secret nor a token.")
+    who = services.verifier.verify(token)
+    if who.role != "admin":
+        raise GatewayError("forbidden", "Managing needs the operator secret or a token of role admin.")
+    return Actor(tenant_id=who.tenant_id, user_id=who.user_id)
+
+
+By = Annotated[Actor, Depends(_actor)]
+TenantQuery = Annotated[str | None, Query(description="An operator names the tenant")]
+
+_refusals: dict[int | str, dict[str, Any]] = {
+    status: {"model": models.Problem, "description": text}
+    for status, text in (
+        (400, "A field is wrong; the message names it"),
+        (401, "No credential, or not a good one"),
+        (403, "A good credential, but not for this"),
+        (404, "There is no such thing, or not for this credential"),
+        (409, "The state does not allow this now"),
+    )
+}
+router = APIRouter(prefix="/v1", responses=_refusals)
+
+
+@router.post("/tenants", status_code=201, tags=["tenants"])
+async def create_tenant(by: By, services: Services, body: models.TenantBody) -> models.TenantOut:
+    """Make a tenant. Operators only."""
+    return _tenant(services.tenants.create(by, name=body.name, plan=body.plan))
+
+
+@router.get("/tenants", tags=["tenants"])
+async def list_tenants(by: By, services: Services) -> models.Listing[models.TenantOut]:
+    """List every tenant. Operators only."""
+    return models.Listing(data=[_tenant(tenant) for tenant in services.tenants.list(by)])
+
+
+@router.get("/tenants/me", tags=["tenants"])
+async def get_tenant(by: By, services: Services, tenant_id: TenantQuery = None) -> models.TenantOut:
+    """Show one's own tenant."""
+    return _tenant(services.tenants.get(by, tenant_id))
+
+
+@router.patch("/tenants/me", tags=["tenants"])
+async def change_tenant(
+    by: By, services: Services, body: models.TenantChange, tenant_id: TenantQuery = None
+) -> models.TenantOut:
+    """Rename one's own tenant; an operator may also change its plan."""
+    return _tenant(services.tenants.change(by, tenant_id, name=body.name, plan=body.plan))
+
+
+@router.post("/projects", status_code=201, tags=["projects"])
+async def create_project(by: By, services: Services, body: models.ProjectBody) -> models.ProjectOut:
+    """Make a project, and deploy its settings at once."""
+    project = services.projects.create(
+        by,
+        tenant_id=body.tenant_id,
+        name=body.name,
+        slug=body.slug,
+        settings=None if body.settings is None else body.settings.given(),
+    )
+    return _project(project, services)
+
+
+@router.get("/projects", tags=["projects"])
+async def list_projects(by: By, services: Services, tenant_id: TenantQuery = None) -> models.Listing[models.ProjectOut]:
+    """List projects."""
+    projects = services.projects.list(by, tenant_id)
+    return models.Listing(data=[_project(project, services) for project in projects])
+
+
+@router.get("/projects/{project_id}", tags=["projects"])
+async def get_project(by: By, services: Services, project_id: str) -> models.ProjectOut:
+    """Show a project."""
+    return _project(services.projects.get(by, project_id), services)
+
+
+@router.patch("/projects/{project_id}", tags=["projects"])
+async def rename_project(by: By, services: Services, project_id: str, body: models.ProjectChange) -> models.ProjectOut:
+    """Rename a project; its slug stays."""
+    return _project(services.projects.rename(by, project_id, name=body.name), services)
+
+
+@router.delete("/projects/{project_id}", status_code=204, tags=["projects"])
+async def delete_project(by: By, services: Services, project_id: str) -> None:
+    """End a project with its keys and budgets. What it has used stays in the ledger."""
+    services.projects.delete(by, project_id)
+
+
+@router.post("/projects/{project_id}/suspend", tags=["projects"])
+async def suspend_project(by: By, services: Services, project_id: str) -> models.ProjectOut:
+    """Refuse every mint and call of a project, until it is resumed."""
+    return _project(services.projects.suspend(by, project_id), services)
+
+
+@router.post("/projects/{project_id}/resume", tags=["projects"])
+async def resume_project(by: By, services: Services, project_id: str) -> models.ProjectOut:
+    """Serve a project again."""
+    return _project(services.projects.resume(by, project_id), services)
+
+
+@router.post("/projects/{project_id}/provisioning/retry", tags=["projects"])
+async def retry_provisioning(by: By, services: Services, project_id: str) -> models.ProjectOut:
+    """Show a project; a self-hosted one is ready from the start."""
+    return _project(services.projects.get(by, project_id), services)
+
+
+@router.get("/projects/{project_id}/settings", tags=["settings"])
+async def get_settings(by: By, services: Services, project_id: str) -> models.DeploymentOut:
+    """Show what is deployed, and the draft."""
+    return _deployment(services.projects.get(by, project_id))
+
+
+@router.put("/projects/{project_id}/settings", tags=["settings"])
+async def save_draft(by: By, services: Services, project_id: str, body: models.SettingsBody) -> models.DeploymentOut:
+    """Keep settings as a draft, in place of an earlier one."""
+    return _deployment(services.deploying.save_draft(by, project_id, body.given()))
+
+
+@router.post("/projects/{project_id}/deploy", tags=["settings"])
+async def deploy(by: By, services: Services, project_id: str) -> models.DeploymentOut:
+    """Put the draft into effect, for the next request."""
+    return _deployment(services.deploying.deploy(by, project_id))
+
+
+@router.delete("/projects/{project_id}/draft", status_code=204, tags=["settings"])
+async def discard_draft(by: By, services: Services, project_id: str) -> None:
+    """Drop the draft."""
+    services.deploying.discard_draft(by, project_id)
+
+
+@router.post("/projects/{project_id}/keys", status_code=201, tags=["keys"])
+async def create_key(
+    by: By, services: Services, project_id: str, body: Annotated[models.KeyBody | None, Body()] = None
+) -> models.NewKeyOut:
+    """Make an API key. The answer is the one place where it is shown."""
+    asked = body or models.KeyBody()
+    return _new_key(*await services.keys.create(by, project_id, name=asked.name, role=asked.role))
+
+
+@router.get("/projects/{project_id}/keys", tags=["keys"])
+async def list_keys(by: By, services: Services, project_id: str) -> models.Listing[models.KeyOut]:
+    """List the API keys in force."""
+    return models.Listing(data=[_key(key) for key in services.keys.list(by, project_id)])
+
+
+@router.delete("/projects/{project_id}/keys/{key_id}", status_code=204, tags=["keys"])
+async def revoke_key(by: By, services: Services, project_id: str, key_id: str) -> None:
+    """Refuse an API key from now on."""
+    services.keys.revoke(by, project_id, key_id)
+
+
+@router.post("/projects/{project_id}/keys/{key_id}/rotate", status_code=201, tags=["keys"])
+async def rotate_key(by: By, services: Services, project_id: str, key_id: str) -> models.NewKeyOut:
+    """Make a key of the same name and role, and refuse the old one from now on."""
+    return _new_key(*await services.keys.rotate(by, project_id, key_id))
+
+
+@router.post("/signing-keys", status_code=201, tags=["signing keys"])
+async def create_signing_key(
+    by: By, services: Services, body: Annotated[models.SigningKeyBody | None, Body()] = None
+) -> JSONResponse:
+    """Generate a signing key, or register the public half of one. A private half is shown here and kept nowhere."""
+    asked = body or models.SigningKeyBody()
+    key, private_pem = await services.signing_keys.create(
+        by, tenant_id=asked.tenant_id, name=asked.name, public_key_pem=asked.public_key_pem
+    )
+    shown = _signing_key(key).model_dump()
+    if private_pem is not None:
+        shown["private_key_pem"] = private_pem
+    return JSONResponse(shown, 201)
+
+
+@router.get("/signing-keys", tags=["signing keys"])
+async def list_signing_keys(
+    by: By, services: Services, tenant_id: TenantQuery = None
+) -> models.Listing[models.SigningKeyOut]:
+    """List the signing keys in force."""
+    return models.Listing(data=[_signing_key(key) for key in services.signing_keys.list(by, tenant_id)])
+
+
+@router.delete("/signing-keys/{kid}", status_code=204, tags=["signing keys"])
+async def revoke_signing_key(by: By, services: Services, kid: str) -> None:
+    """Refuse every token of a signing key from now on."""
+    services.signing_keys.revoke(by, kid)
+
+
+@router.post("/projects/{project_id}/budgets", status_code=201, tags=["budgets"])
+async def create_budget(by: By, services: Services, project_id: str, body: models.BudgetBody) -> models.BudgetOut:
+    """Make a budget. What its window has seen so far counts against it."""
+    view = services.budgets.create(
+        by,
+        project_id,
+        scope=body.scope,
+        user_id=body.user_id,
+        window=body.window,
+        limit_usd=body.limit_usd,
+        timezone=body.timezone,
+    )
+    return _budget(view)
+
+
+@router.get("/projects/{project_id}/budgets", tags=["budgets"])
+async def list_budgets(by: By, services: Services, project_id: str) -> models.Listing[models.BudgetOut]:
+    """List budgets, with what they have counted."""
+    return models.Listing(data=[_budget(view) for view in services.budgets.list(by, project_id)])
+
+
+@router.patch("/projects/{project_id}/budgets/{budget_id}", tags=["budgets"])
+async def change_budget(
+    by: By, services: Services, project_id: str, budget_id: str, body: models.BudgetChange
+) -> models.BudgetOut:
+    """Raise or lower a limit, for the next request."""
+    return _budget(services.budgets.set_limit(by, project_id, budget_id, limit_usd=body.limit_usd))
+
+
+@router.delete("/projects/{project_id}/budgets/{budget_id}", status_code=204, tags=["budgets"])
+async def delete_budget(by: By, services: Services, project_id: str, budget_id: str) -> None:
+    """End a budget."""
+    services.budgets.delete(by, project_id, budget_id)
+
+
+@router.post("/admin/minting-key/rotate", status_code=201, tags=["operators"])
+async def rotate_minting_key(
+    by: By, services: Services, body: Annotated[models.RotateBody | None, Body()] = None
+) -> models.MintingKeyOut:
+    """Sign minted tokens with a new key. Tokens of the older ones stay good until they expire, unless revoked here."""
+    by.require_operator()
+    asked = body or models.RotateBody()
+    return models.MintingKeyOut(kid=await services.minting_keys.rotate(revoke_others=asked.revoke_others))
+
+
+def _tenant(tenant: Tenant) -> models.TenantOut:
+    return models.TenantOut(
+        id=tenant.id, name=tenant.name, plan=cast("models.Plan", tenant.plan), created_at=iso(tenant.created_at)
+    )
+
+
+def _settings(project: Project) -> models.SettingsOut:
+    return models.SettingsOut(**settings_json(project.deployed))
+
+
+def _project(project: Project, services: ManagementServices) -> models.ProjectOut:
+    return models.ProjectOut(
+        id=project.id,
+        tenant_id=project.tenant_id,
+        name=project.name,
+        slug=project.slug,
+        host=f"{project.slug}.{services.base_domain}",
+        status="suspended" if project.status == "suspended" else "active",
+        dns_status=project.dns_status,
+        created_at=iso(project.created_at),
+        settings=_settings(project),
+    )
+
+
+def _deployment(project: Project) -> models.DeploymentOut:
+    return models.DeploymentOut(
+        deployed=_settings(project),
+        draft=None if project.draft is None else models.SettingsOut(**settings_json(project.draft)),
+        has_draft=project.draft is not None,
+    )
+
+
+def _key(key: KeyRecord) -> models.KeyOut:
+    return models.KeyOut(
+        id=key.id,
+        name=key.name,
+        role=cast("models.KeyRole", key.role),
+        last4=key.last4,
+        created_at=iso(key.created_at),
+    )
+
+
+def _new_key(key: KeyRecord, plaintext: str) -> models.NewKeyOut:
+    return models.NewKeyOut(**_key(key).model_dump(), key=plaintext)
+
+
+def _signing_key(key: SigningKey) -> models.SigningKeyOut:
+    return models.SigningKeyOut(
+        kid=key.kid,
+        tenant_id=key.tenant_id,
+        name=key.name,
+        public_key_pem=key.public_pem,
+        created_at=iso(key.created_at),
+    )
+
+
+def _budget(view: BudgetView) -> models.BudgetOut:
+    budget = view.budget
+    return models.BudgetOut(
+        id=budget.id,
+        project_id=budget.project_id,
+        scope=budget.scope,
+        user_id=budget.user_id,
+        window=cast("models.WindowKind", budget.window),
+        timezone=budget.timezone,
+        limit_usd=usd_from_nano(budget.limit_nano),
+        resets_at=iso(view.resets_at),
+        created_at=iso(budget.created_at),
+        spent_usd=None if view.spent_nano is None else usd_from_nano(view.spent_nano),
+        held_usd=None if view.held_nano is None else usd_from_nano(view.held_nano),
+    )
+
+
+def management_app(services: ManagementServices) -> FastAPI:
+    """Build the app. It serves `/v1/openapi.json`, and no page that loads from elsewhere."""
+    app = FastAPI(
+        title="Behest management API",
+        version="1",
+        openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.services = services
+    app.include_router(router)
+    app.add_exception_handler(GatewayError, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse_shape)
+    app.add_exception_handler(HTTPException, _refuse_route)
+    app.add_middleware(_Shield)
+    _describe(app)
+    return app
+
+
+def _describe(app: FastAPI) -> None:
+    """Leave 422 out of the API reference: it is answered as 400."""
+    generate: Callable[[], dict[str, Any]] = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        for path in document["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)
+        for name in ("HTTPValidationError", "ValidationError"):
+            document["components"]["schemas"].pop(name, None)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to change the document
+
+
+def trace_id_of(scope: Scope) -> str:
+    """The id that the front gave the request, or nothing."""
+    state = cast("dict[str, Any]", scope.get("state") or {})
+    return str(state.get("request_id", ""))
+
+
+def _answer(scope: Scope, code: str, status: int, message: str, *, retryable: bool = False) -> JSONResponse:
+    headers = {"www-authenticate": "Bearer"} if status == 401 else {}
+    return JSONResponse(flat_envelope(code, message, retryable=retryable, trace_id=trace_id_of(scope)), status, headers)
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, GatewayError)  # noqa: S101  (for the type checker; registered for this type)
+    return _answer(request.scope, error.code, error.status, error.message, retryable=error.retryable)
+
+
+async def _refuse_shape(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    return _answer(request.scope, "validation_error", 400, _sentence(error.errors()))
+
+
+async def _refuse_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    if error.status_code == 404:
+        return _answer(request.scope, "not_found", 404, "There is nothing at this address.")
+    if error.status_code == 405:
+        answer = _answer(request.scope, "method_not_allowed", 405, f"This address does not take {request.method}.")
+        answer.headers.update(error.headers or {})
+        return answer
+    return _answer(request.scope, "validation_error", 400, "The body cannot be read.")
+
+
+def _sentence(errors: Sequence[Any]) -> str:
+    """Say what is wrong with a body, by field, without repeating what was sent."""
+    said: dict[str, None] = {}
+    for error in errors:
+        if error["type"] == "json_invalid":
+            return "The body is not JSON."
+        place = [str(part) for part in error["loc"][1:] if not _is_branch(part)]
+        name = ".".join(place)[:200] or "the body"
+        match error["type"]:
+            case "missing":
+                said[f"{name} is required"] = None
+            case "extra_forbidden":
+                said[f"{name} is not a field that is known here"] = None
+            case _:
+                said[f"{name}: {str(error['msg'])[:200]}"] = None
+    return "; ".join(list(said)[:5])
+
+
+def _is_branch(part: object) -> bool:
+    """Pydantic names the branch of a union in an error's place; that is no field of the caller's."""
+    return part in ("float", "int", "str")
+
+
+class _Shield:
+    """Answers a failure that nobody foresaw with a flat 500, and lets no answer be kept by a cache.
+
+    The log names the kind of the failure and where it was, never its message: that may quote a secret.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def send_private(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message = {**message, "headers": [*message["headers"], (b"cache-control", b"no-store")]}
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_private)
+        except Exception as error:
+            where = "".join(traceback.format_tb(error.__traceback__))
+            log.error("management request %s failed: %s\n%s", trace_id_of(scope), type(error).__name__, where)
+            if started:
+                raise
+            failed: Callable[[Scope, Receive, Send], Awaitable[None]] = _answer(
+                scope, "server_error", 500, "The gateway failed; the trace id finds the reason.", retryable=True
+            )
+            await failed(scope, receive, send_private)

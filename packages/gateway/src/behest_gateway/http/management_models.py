@@ -1,0 +1,237 @@
+"""The bodies of the management API, in and out; the API reference is made from them.
+
+They check shapes. What a value may be is decided in `control`, so that a program without HTTP is held to it as well.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Item = TypeVar("Item")
+
+Plan = Literal["free", "pro", "max", "business", "enterprise"]
+KeyRole = Literal["user", "admin"]
+Scope = Literal["project", "user", "each_user"]
+WindowKind = Literal["day", "month"]
+Time = Annotated[str, Field(description="ISO 8601 in UTC", examples=["2026-01-31T12:00:00Z"])]
+Id = Annotated[str, Field(examples=["0198c0de-7a11-7c0f-9f00-3b1c5a4e2d10"])]
+Amount = Annotated[float | int | str, Field(description="US dollars, 0 to 9,000,000", examples=[25, "12.50"])]
+
+
+class Body(BaseModel):
+    """What a caller sends: a name that is not known is refused, and nothing is converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Problem(BaseModel):
+    """Why a request was refused."""
+
+    error: str = Field(description="A sentence for people", examples=["There is no project of this id."])
+    message: str = Field(description="The same sentence")
+    code: str = Field(description="Stable, for programs", examples=["NOT_FOUND"])
+    retryable: bool = Field(description="Whether the same request may succeed later")
+    trace_id: str = Field(description="Finds the request in the gateway's log")
+
+
+class Listing(BaseModel, Generic[Item]):
+    """A list, oldest first."""
+
+    data: list[Item]
+
+
+class TenantBody(Body):
+    """A new tenant."""
+
+    name: str = Field(examples=["Acme"])
+    plan: Plan = "free"
+
+
+class TenantChange(Body):
+    """What to change about a tenant; only an operator may change the plan."""
+
+    name: str | None = Field(default=None, examples=["Acme Inc."])
+    plan: Plan | None = None
+
+
+class TenantOut(BaseModel):
+    """An organisation that owns projects."""
+
+    id: Id
+    name: str
+    plan: Plan
+    created_at: Time
+
+
+class SettingsBody(Body):
+    """Settings by name; what is left out stays as it is deployed."""
+
+    provider_model: str = Field(
+        default_factory=str, description="The model of calls that name none", examples=["gpt-4o-mini"]
+    )
+    allowed_models: list[str] | None = Field(
+        default=None, description="Models that calls may name besides; null means any with a known price"
+    )
+    allowed_origins: list[str] = Field(
+        default_factory=list, description="Origins that may call from a browser", examples=[["https://app.example.com"]]
+    )
+    rpm_limit: int = Field(default_factory=int, description="Requests a minute for the project", examples=[60])
+    user_rpm_limit: int | None = Field(
+        default=None, description="Requests a minute for each user; null means a tenth of the project's, at least 3"
+    )
+    max_output_tokens: int = Field(default_factory=int, description="For calls that set no limit", examples=[4096])
+    min_output_tokens: int = Field(
+        default_factory=int, description="A call that can afford fewer is refused with 402", examples=[16]
+    )
+    system_prompt: str | None = Field(default=None, description="Put before the messages of every call")
+
+    def given(self) -> dict[str, Any]:
+        """Only what the caller named."""
+        return self.model_dump(exclude_unset=True)
+
+
+class SettingsOut(BaseModel):
+    """The settings of a project."""
+
+    provider_model: str
+    allowed_models: list[str] | None
+    allowed_origins: list[str]
+    rpm_limit: int
+    user_rpm_limit: int | None
+    max_output_tokens: int
+    min_output_tokens: int
+    system_prompt: str | None
+
+
+class DeploymentOut(BaseModel):
+    """What is in effect, and what would be after the next deploy."""
+
+    deployed: SettingsOut
+    draft: SettingsOut | None
+    has_draft: bool
+
+
+class ProjectBody(Body):
+    """A new project. Its settings are deployed at once."""
+
+    tenant_id: str | None = Field(default=None, description="Needed with the operator secret")
+    name: str = Field(examples=["Support chat"])
+    slug: str | None = Field(default=None, description="Made up when left out", examples=["support-chat"])
+    settings: SettingsBody | None = None
+
+
+class ProjectChange(Body):
+    """What to change about a project."""
+
+    name: str = Field(examples=["Support chat, EU"])
+
+
+class ProjectOut(BaseModel):
+    """A project: what keys, budgets and settings belong to."""
+
+    id: Id
+    tenant_id: Id
+    name: str
+    slug: str
+    host: str = Field(description="The project's own host", examples=["support-chat.localhost"])
+    status: Literal["active", "suspended"]
+    dns_status: str = Field(examples=["READY"])
+    created_at: Time
+    settings: SettingsOut
+
+
+class KeyBody(Body):
+    """A new API key."""
+
+    name: str | None = Field(default=None, examples=["production backend"])
+    role: KeyRole = Field(default="user", description="The highest role that tokens minted with it may have")
+
+
+class KeyOut(BaseModel):
+    """An API key, without the key."""
+
+    id: Id
+    name: str
+    role: KeyRole
+    last4: str = Field(examples=["9f3c"])
+    created_at: Time
+
+
+class NewKeyOut(KeyOut):
+    """A fresh API key."""
+
+    key: str = Field(description="Shown here and never again", examples=["behest_sk_live_…"])
+
+
+class SigningKeyBody(Body):
+    """A new signing key: generated here, or the public half of one that was made elsewhere."""
+
+    tenant_id: str | None = Field(default=None, description="Needed with the operator secret")
+    name: str | None = Field(default=None, examples=["backend 2026"])
+    public_key_pem: str | None = Field(
+        default=None, description="SPKI, RSA of 2048 bits or more; a key is generated when it is left out"
+    )
+
+
+class SigningKeyOut(BaseModel):
+    """A key that a tenant's backend signs tokens with."""
+
+    kid: str = Field(examples=["sk_5b2c9f1d3e4a6b7c8d9e0f1a2b3c4d5e"])
+    tenant_id: Id
+    name: str
+    public_key_pem: str
+    created_at: Time
+
+
+class NewSigningKeyOut(SigningKeyOut):
+    """A fresh signing key."""
+
+    private_key_pem: str | None = Field(
+        default=None, description="PKCS#8; there when the key was generated, shown here and never again"
+    )
+
+
+class BudgetBody(Body):
+    """A new budget."""
+
+    scope: Scope = Field(description="`project` for all of it, `user` for one, `each_user` for every user alike")
+    user_id: str | None = Field(default=None, description="With scope `user` alone", examples=["u_42"])
+    window: WindowKind
+    limit_usd: Amount
+    timezone: str = Field(default="UTC", description="Whose midnight ends a window", examples=["Europe/Berlin"])
+
+
+class BudgetChange(Body):
+    """What to change about a budget."""
+
+    limit_usd: Amount
+
+
+class BudgetOut(BaseModel):
+    """A hard limit, and what its window has seen. The sums are null for scope `each_user`."""
+
+    id: Id
+    project_id: Id
+    scope: Scope
+    user_id: str | None
+    window: WindowKind
+    timezone: str
+    limit_usd: float
+    resets_at: Time
+    created_at: Time
+    spent_usd: float | None
+    held_usd: float | None
+
+
+class RotateBody(Body):
+    """How to exchange the gateway's signing key."""
+
+    revoke_others: bool = Field(default=False, description="Refuse tokens of the older keys at once: one has leaked")
+
+
+class MintingKeyOut(BaseModel):
+    """The gateway's key that signs from now on."""
+
+    kid: str = Field(examples=["bh_0f1e2d3c4b5a69788796a5b4c3d2e1f0"])
