@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import cast
 from zoneinfo import ZoneInfo
 
 from behest_protocol.claims import user_id_problem
@@ -21,7 +20,7 @@ from behest_gateway.core.ids import new_id
 from behest_gateway.core.snapshot import Budget, BudgetScope
 from behest_gateway.core.windows import WINDOWS, window_at
 
-SCOPES = ("project", "user", "each_user")
+SCOPES: dict[str, BudgetScope] = {"project": "project", "user": "user", "each_user": "each_user"}
 
 MAX_BUDGETS = 1_000
 """Budgets of a project; a limit that all users have alike is one budget of scope `each_user`."""
@@ -101,7 +100,8 @@ class Budgets:
             GatewayError: 400 for a field, 404 for the project, 409 when there are too many.
         """
         self._projects.get(actor, project_id)
-        if scope not in SCOPES:
+        known_scope = SCOPES.get(scope)
+        if known_scope is None:
             raise invalid(f"scope is one of {', '.join(SCOPES)}", "scope")
         if window not in WINDOWS:
             raise invalid(f"window is one of {', '.join(WINDOWS)}", "window")
@@ -118,7 +118,7 @@ class Budgets:
         budget = Budget(
             id=new_id(),
             project_id=project_id,
-            scope=cast("BudgetScope", scope),
+            scope=known_scope,
             user_id=user_id,
             window=window,
             timezone=timezone,

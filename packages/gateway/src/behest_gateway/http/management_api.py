@@ -529,8 +529,7 @@ def _sentence(errors: Sequence[Any]) -> str:
     for error in errors:
         if error["type"] == "json_invalid":
             return "The body is not JSON."
-        place = [str(part) for part in error["loc"][1:] if not _is_branch(part)]
-        name = ".".join(place)[:200] or "the body"
+        name = ".".join(str(part) for part in error["loc"][1:])[:200] or "the body"
         match error["type"]:
             case "missing":
                 said[f"{name} is required"] = None
@@ -539,11 +538,6 @@ def _sentence(errors: Sequence[Any]) -> str:
             case _:
                 said[f"{name}: {str(error['msg'])[:200]}"] = None
     return "; ".join(list(said)[:5])
-
-
-def _is_branch(part: object) -> bool:
-    """Pydantic names the branch of a union in an error's place; that is no field of the caller's."""
-    return part in ("float", "int", "str")
 
 
 class _Shield:

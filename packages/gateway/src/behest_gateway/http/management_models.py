@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 Item = TypeVar("Item")
 
@@ -17,7 +17,16 @@ Scope = Literal["project", "user", "each_user"]
 WindowKind = Literal["day", "month"]
 Time = Annotated[str, Field(description="ISO 8601 in UTC", examples=["2026-01-31T12:00:00Z"])]
 Id = Annotated[str, Field(examples=["0198c0de-7a11-7c0f-9f00-3b1c5a4e2d10"])]
-Amount = Annotated[float | int | str, Field(description="US dollars, 0 to 9,000,000", examples=[25, "12.50"])]
+Amount = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "number", "minimum": 0, "maximum": 9_000_000}, {"type": "string"}],
+            "description": "US dollars; a text is read exactly",
+            "examples": [25, "12.50"],
+        }
+    ),
+]
 
 
 class Body(BaseModel):
