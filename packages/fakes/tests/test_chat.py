@@ -278,6 +278,20 @@ async def test_a_large_body_in_many_pieces_is_read_whole(provider: FakeProvider,
     assert answer.json()["usage"]["prompt_tokens"] == 250_000 + 4 + 3
 
 
+async def test_a_body_beyond_every_bound_is_413(provider: FakeProvider) -> None:
+    host, port = provider.base_url.removeprefix("http://").split(":")
+    async with asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n")
+        answering = asyncio.create_task(reader.readline())
+        while not answering.done():
+            writer.write(b" " * 1_000_000)
+            await asyncio.wait({answering, asyncio.ensure_future(writer.drain())}, return_when="FIRST_COMPLETED")
+        assert b" 413 " in await answering
+        writer.transport.abort()
+    assert provider.bill().refused == 1
+
+
 async def test_many_calls_at_once_get_their_own_answers(provider: FakeProvider, http: httpx.AsyncClient) -> None:
     async def call(number: int) -> str:
         body = {"model": "m", "messages": [{"role": "user", "content": f"number {number}!"}]}

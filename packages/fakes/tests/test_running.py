@@ -48,15 +48,47 @@ def test_code_without_a_loop_runs_it_in_a_thread() -> None:
         provider.configure(token_delay_ms=1)
         assert provider.called(1).count == 1
         with pytest.raises(ScriptError):
-            provider.script(replly="x")
+            provider.script(replly="x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         with pytest.raises(ConfigError):
-            provider.configure(speed=1)
+            provider.configure(speed=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         with pytest.raises(TimeoutError):
             provider.settled(calls=2, timeout=0.05)
         provider.reset()
         assert provider.bill().count == 0
+        with openai.OpenAI(base_url=provider.openai_base_url, api_key="x", timeout=10) as client:
+            client.chat.completions.create(model=ASK["model"], messages=ASK["messages"])
+    assert provider.bill().count == provider.settled(calls=1).count == 1
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{provider.base_url}/_fake/health", timeout=5)
+
+
+@pytest.mark.parametrize("delay", [0, 1])
+def test_in_its_own_loop_a_cut_comes_after_what_was_written(delay: int) -> None:
+    with running_provider(token_delay_ms=delay) as provider, httpx.Client(timeout=10) as http:
+        for reset in (False, True):
+            provider.script(completion_tokens=9, times=1, fault={"kind": "cut", "after_tokens": 4, "reset": reset})
+            got = ""
+            try:
+                with http.stream(
+                    "POST", f"{provider.openai_base_url}/chat/completions", json={**ASK, "stream": True}
+                ) as answer:
+                    for piece in answer.iter_text():
+                        got += piece
+                pytest.fail("the answer ended")
+            except httpx.TransportError:
+                assert reset or got.count('"delta":{"content":') == 4 + 1
+        assert [(call.state, call.completion_tokens) for call in provider.settled().calls] == [("failed", 4)] * 2
+
+
+def test_in_its_own_loop_a_caller_that_leaves_is_noticed() -> None:
+    with running_provider(token_delay_ms=20) as provider, httpx.Client(timeout=10) as http:
+        provider.script(completion_tokens=1_000)
+        with http.stream(
+            "POST", f"{provider.openai_base_url}/chat/completions", json={**ASK, "stream": True}
+        ) as answer:
+            next(answer.iter_text())
+        (call,) = provider.settled().calls
+        assert (call.state, call.completion_tokens < 10) == ("closed_by_client", True)
 
 
 def test_a_port_in_use_is_an_error_of_the_block_that_wanted_it() -> None:

@@ -15,7 +15,7 @@ import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 from urllib.parse import parse_qs
 
 import msgspec
@@ -84,6 +84,24 @@ class Settings(Struct, frozen=True, kw_only=True):
     """When set, `/v1` asks for it as a Bearer token."""
     fast: bool = False
     """Answer every unscripted call with one fixed reply of 30 tokens."""
+
+
+class PriceFields(TypedDict):
+    """A price in USD per million tokens; the cached one is the input price when it is left out."""
+
+    input_mtok: str
+    cached_input_mtok: NotRequired[str | None]
+    output_mtok: str
+
+
+class ConfigFields(TypedDict, total=False):
+    """`Settings` and the prices to change, as plain data."""
+
+    token_delay_ms: float
+    first_token_delay_ms: float
+    api_key: str | None
+    fast: bool
+    prices: dict[str, PriceFields]
 
 
 class _Plan(Struct, frozen=True, kw_only=True):
@@ -183,7 +201,11 @@ class ProviderApp:
         raise RefusalError(f"The model '{name}' does not exist", status=404, param="model", code="model_not_found")
 
     async def _chat(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await _read_body(receive)
+        try:
+            body = await _read_body(receive)
+        except RefusalError:
+            self.book.refuse()
+            raise
         if body is None:
             return
         authorization: bytes | None = None
@@ -551,6 +573,8 @@ class _Answer:
             data = data.replace(b"\n", b"\r\n")
         elif isinstance(fault, ByteChunks):
             for at in range(len(data)):
+                if self._caller.gone:
+                    return
                 await self._send({"type": "http.response.body", "body": data[at : at + 1], "more_body": True})
                 await asyncio.sleep(0)
             return

@@ -65,13 +65,13 @@ def _content_reply(texts: tuple[str, ...]) -> Reply:
     return Reply(deltas=tuple(map(_delta, texts)), texts=texts, whole=_encode(message))
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=256)
 def text_reply(text: str) -> Reply:
     """A reply that says `text`, a token per word or so."""
     return _content_reply(split(text))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def counted_reply(tokens: int) -> Reply:
     """A reply of exactly that many short tokens."""
     texts = _SHORT_TOKENS * (min(tokens, _CYCLE) // len(_SHORT_TOKENS) + 1)
@@ -104,7 +104,7 @@ def scripted_reply(rule: Rule, default: Reply, call_id: str) -> Reply:
 
 def default_reply(user_text: str) -> Reply:
     """The friendly answer to whatever was asked: about 50 tokens, and it mentions how the question began."""
-    words = " ".join(user_text.split())
+    words = " ".join(user_text[:400].split())
     beginning = words[:40].rstrip()
     quote = f'"{beginning}…"' if len(words) > 40 else f'"{beginning}"'
     opening = f"You wrote {quote}." if words else "You wrote nothing at all."

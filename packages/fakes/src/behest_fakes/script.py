@@ -7,7 +7,7 @@ counts, its pace, and at most one fault. Unknown fields are errors, so that a ty
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, TypedDict, cast
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -38,6 +38,9 @@ class When(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
     user: str | None = None
     """The `X-End-User-Id` header."""
     stream: bool | None = None
+
+
+_EVERY_CALL = When()
 
 
 class _Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
@@ -155,7 +158,7 @@ Fault = (
 class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One rule of the script. Counts are in tokens of one choice, delays in milliseconds."""
 
-    when: When = When()
+    when: When | None = None
     times: Annotated[int, Meta(ge=1)] | None = None
     """How many calls the rule decides; None for all."""
     reply: str | None = None
@@ -171,6 +174,31 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
     first_token_delay_ms: _Milliseconds | None = None
     token_delay_ms: _Milliseconds | None = None
     fault: Fault | None = None
+
+
+class WhenFields(TypedDict, total=False):
+    """`When` as plain data."""
+
+    model: str | None
+    contains: str | None
+    user: str | None
+    stream: bool | None
+
+
+class RuleFields(TypedDict, total=False):
+    """`Rule` as plain data, as Python code writes it; a fault is its `kind` and the fields of that kind."""
+
+    when: WhenFields | None
+    times: int | None
+    reply: str | None
+    tool_calls: list[dict[str, Any]] | None
+    completion_tokens: int | None
+    prompt_tokens: int | None
+    cached_tokens: int | None
+    reasoning_tokens: int | None
+    first_token_delay_ms: float | None
+    token_delay_ms: float | None
+    fault: dict[str, Any] | None
 
 
 def read_rule(raw: object) -> Rule:
@@ -237,7 +265,7 @@ class Script:
         """The rule for this call, which uses up one of its times; None when no rule is for it."""
         text: str | None = None
         for entry in self._entries:
-            when = entry.rule.when
+            when = entry.rule.when or _EVERY_CALL
             if entry.rule.times is not None and entry.used >= entry.rule.times:
                 continue
             if when.model is not None and when.model != request.model:

@@ -6,23 +6,24 @@ import asyncio
 import socket
 import sys
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from behest_fakes.app import ProviderApp, Settings
+from behest_fakes.app import ConfigFields, ProviderApp, Settings
 from behest_fakes.bill import Bill
-from behest_fakes.script import read_rule
+from behest_fakes.script import RuleFields, read_rule
 
-_SEND_BUFFER_BYTES = 32 * 1024
+_SEND_BUFFER_BYTES = 64 * 1024
 _WRITE_BUFFER_BYTES = 16 * 1024
-"""Both small, so that the generator is not far ahead of a caller that does not read."""
+"""Both small, so that the generator is not far ahead of a caller that does not read. With a send buffer of 32 KiB or
+less one event of 2 MB took 0.8 s on loopback, since the kernel waits for acknowledgements; from 64 KiB on, 5 ms."""
 _KEEP_ALIVE_SECONDS = 75
 _START_SECONDS = 10.0
 _STOP_SECONDS = 5.0
@@ -102,25 +103,25 @@ class FakeProvider:
         """The base URL for an OpenAI client."""
         return f"{self.base_url}/v1"
 
-    def script(self, *, when: Mapping[str, Any] | None = None, **rule: Any) -> str:
+    def script(self, **rule: Unpack[RuleFields]) -> str:
         """Add a rule, with the fields of `POST /_fake/script`; return its id.
 
         Raises:
             ScriptError: A field is unknown, missing or of the wrong type.
         """
-        return self._app.script.add(read_rule({**rule, "when": when or {}}))
+        return self._app.script.add(read_rule(rule))
 
     def clear_script(self) -> None:
         """Drop every rule."""
         self._app.script.clear()
 
-    def configure(self, **settings: Any) -> None:
+    def configure(self, **settings: Unpack[ConfigFields]) -> None:
         """Change settings and prices, with the fields of `POST /_fake/config`.
 
         Raises:
             ConfigError: A setting is unknown or has the wrong type.
         """
-        self._app.configure(settings)
+        self._app.configure({**settings})
 
     def bill(self, *, since: int = 0, client_request_id: str | None = None) -> Bill:
         """The bill, or the part from the `since`-th call on, or of one client request."""
@@ -180,6 +181,7 @@ class FakeProvider:
         tasks = list(self._state.tasks)
         if tasks:
             await asyncio.wait(tasks, timeout=_STOP_SECONDS)
+        await asyncio.sleep(0)
         self._server = None
 
 
@@ -209,19 +211,19 @@ class RunningProvider:
         self.base_url = provider.base_url
         self.openai_base_url = provider.openai_base_url
 
-    def script(self, *, when: Mapping[str, Any] | None = None, **rule: Any) -> str:
+    def script(self, **rule: Unpack[RuleFields]) -> str:
         """Add a rule, with the fields of `POST /_fake/script`; return its id.
 
         Raises:
             ScriptError: A field is unknown, missing or of the wrong type.
         """
-        return self._in_loop(lambda: self._provider.script(when=when, **rule))
+        return self._in_loop(lambda: self._provider.script(**rule))
 
     def clear_script(self) -> None:
         """Drop every rule."""
         self._in_loop(self._provider.clear_script)
 
-    def configure(self, **settings: Any) -> None:
+    def configure(self, **settings: Unpack[ConfigFields]) -> None:
         """Change settings and prices, with the fields of `POST /_fake/config`.
 
         Raises:
@@ -239,8 +241,7 @@ class RunningProvider:
         Raises:
             TimeoutError: That did not happen within `timeout` seconds.
         """
-        waiting = self._provider.settled(calls=calls, timeout=timeout)
-        return asyncio.run_coroutine_threadsafe(waiting, self._loop).result(timeout + _STOP_SECONDS)
+        return self._await(lambda: self._provider.settled(calls=calls, timeout=timeout), timeout)
 
     def called(self, calls: int, *, timeout: float = 5.0) -> Bill:
         """Wait until at least `calls` calls were made, running or not; return the bill.
@@ -248,8 +249,7 @@ class RunningProvider:
         Raises:
             TimeoutError: That did not happen within `timeout` seconds.
         """
-        waiting = self._provider.called(calls, timeout=timeout)
-        return asyncio.run_coroutine_threadsafe(waiting, self._loop).result(timeout + _STOP_SECONDS)
+        return self._await(lambda: self._provider.called(calls, timeout=timeout), timeout)
 
     def reset(self) -> None:
         """Forget the calls and the rules; settings and prices stay."""
@@ -259,7 +259,13 @@ class RunningProvider:
         async def run() -> _T:
             return step()
 
-        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(_STOP_SECONDS)
+        return self._await(run, 0)
+
+    def _await(self, step: Callable[[], Coroutine[Any, Any, _T]], seconds: float) -> _T:
+        """Run a step in the provider's loop; in one of its own when the provider has ended, so the bill stays readable."""
+        if self._loop.is_closed():
+            return asyncio.run(step())
+        return asyncio.run_coroutine_threadsafe(step(), self._loop).result(seconds + _STOP_SECONDS)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What one process keeps in memory: the published directory and the request rates."""
+"""What one process keeps in memory: the published directory."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ class MemoryDirectory:
     def __init__(self) -> None:
         self._projects: dict[str, ProjectSnapshot] = {}
         self._slugs: dict[str, str] = {}
+        self._origins: set[str] = set()
         self._verification_keys: dict[str, VerificationKey] = {}
         self._api_keys: dict[str, ApiKey] = {}
         self._on_withdraw: list[Callable[[], None]] = []
@@ -38,6 +39,12 @@ class MemoryDirectory:
     def verification_keys(self) -> tuple[VerificationKey, ...]:
         return tuple(self._verification_keys.values())
 
+    def knows_origin(self, origin: str) -> bool:
+        return origin in self._origins
+
+    def _count_origins(self) -> None:
+        self._origins = {o for p in self._projects.values() for o in p.settings.allowed_origins}
+
     def api_key(self, lookup: str) -> ApiKey | None:
         return self._api_keys.get(lookup)
 
@@ -47,12 +54,14 @@ class MemoryDirectory:
             self._slugs.pop(before.slug, None)
         self._projects[project.id] = project
         self._slugs[project.slug] = project.id
+        self._count_origins()
 
     def withdraw_project(self, project_id: str) -> None:
         project = self._projects.pop(project_id, None)
         if project is not None:
             self._slugs.pop(project.slug, None)
         self._api_keys = {k: v for k, v in self._api_keys.items() if v.project_id != project_id}
+        self._count_origins()
         self._withdrawn()
 
     def publish_verification_key(self, key: VerificationKey) -> None:

@@ -164,5 +164,5 @@ class Budgets:
             return BudgetView(budget=budget, resets_at=resets_at, spent_nano=None, held_nano=None)
         state = self._counters.state(budget, budget.user_id)
         return BudgetView(
-            budget=budget, resets_at=state.resets_at_us, spent_nano=state.spent_nano, held_nano=state.held_nano
+            budget=budget, resets_at=state.resets_at, spent_nano=state.spent_nano, held_nano=state.held_nano
         )

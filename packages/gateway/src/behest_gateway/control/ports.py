@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from behest_gateway.control.records import BudgetState, KeyRecord, Project, SigningKey, Tenant
+from behest_gateway.control.records import KeyRecord, Project, SigningKey, Tenant
+from behest_gateway.core.exchange import BudgetState
 from behest_gateway.core.snapshot import Budget, ProjectSettings
 
 

@@ -69,15 +69,6 @@ class SigningKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BudgetState:
-    """What a budget's counter says: nano-dollars spent and held in the window that ends at `resets_at_us`."""
-
-    spent_nano: int
-    held_nano: int
-    resets_at_us: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetView:
     """A budget with its state; the sums are None for a budget that every user has one of."""
 

@@ -106,6 +106,10 @@ class Directory(Protocol):
         """Every key in force, for the JWKS."""
         ...
 
+    def knows_origin(self, origin: str) -> bool:
+        """Some project allows pages of this origin."""
+        ...
+
     def api_key(self, lookup: str) -> ApiKey | None:
         """The API key of a SHA-256 in hex, unless it was revoked."""
         ...

@@ -15,7 +15,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -37,11 +37,8 @@ class DatabaseError(Exception):
 
 def _migrations() -> list[tuple[int, str, str]]:
     folder = resources.files("behest_gateway.adapters.sql").joinpath("migrations")
-    found: list[tuple[int, str, str]] = []
-    for entry in folder.iterdir():
-        if entry.name.endswith(".sql"):
-            found.append((int(entry.name[:4]), entry.name, entry.read_text("utf-8")))
-    return sorted(found)
+    files = (entry for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return sorted((int(file.name[:4]), file.name, file.read_text("utf-8")) for file in files)
 
 
 def migrate(connection: apsw.Connection) -> None:
@@ -142,7 +139,7 @@ class Database:
         connection.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[apsw.Connection]:
+    def transaction(self) -> Generator[apsw.Connection]:
         """A write transaction on the one writing connection: whole or not at all."""
         connection = self.connection
         connection.execute("begin immediate")

@@ -1,0 +1,154 @@
+"""The composition root: settings become adapters, adapters become stages, stages become one ASGI application.
+
+No other file names concrete classes of another layer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from importlib.metadata import version
+
+from behest_protocol.claims import ISSUERS
+
+from behest_gateway.adapters.keys import KeyWorks
+from behest_gateway.adapters.memory import MemoryDirectory
+from behest_gateway.adapters.network import HttpSender
+from behest_gateway.adapters.prices import PriceTable, read_overrides
+from behest_gateway.adapters.rates import MemoryRates
+from behest_gateway.adapters.sql.control import ControlStore
+from behest_gateway.adapters.sql.database import Database
+from behest_gateway.adapters.sql.ledger import SqlLedger
+from behest_gateway.adapters.sql.usage import SqlUsage
+from behest_gateway.adapters.vault import Vault, load_master_key
+from behest_gateway.control.operators import Operators
+from behest_gateway.control.publishing import Publishing
+from behest_gateway.core.clock import SystemClock
+from behest_gateway.core.exchange import Provider
+from behest_gateway.http.asgi import AsgiApp, Front
+from behest_gateway.http.data_api import DataApi
+from behest_gateway.http.health import Health
+from behest_gateway.mint.actions import Minter
+from behest_gateway.mint.signing import MintingKeys
+from behest_gateway.pipeline import Stages
+from behest_gateway.settings import Settings
+from behest_gateway.stages.admit.stage import Admit
+from behest_gateway.stages.authenticate.stage import Authenticate
+from behest_gateway.stages.door.stage import Door
+from behest_gateway.stages.record.stage import Record
+from behest_gateway.stages.route.stage import Route
+from behest_gateway.stages.upstream.stage import Upstream
+
+OFFICIAL_HOSTS = ("https://api.openai.com/",)
+EXPIRE_EVERY_SECONDS = 30.0
+
+_log = logging.getLogger("behest")
+
+
+def build(settings: Settings) -> Front:
+    """Build the gateway's ASGI application. The data directory is opened, and locked, at once.
+
+    Raises:
+        DatabaseError, VaultError, PriceFileError, OperatorSecretError: It cannot start; the message says why.
+    """
+    clock = SystemClock()
+    prices = PriceTable(clock, read_overrides(settings.price_overrides))
+    database = Database(settings.data_dir, synchronous=settings.synchronous)
+    try:
+        store = ControlStore(database)
+        vault = Vault(load_master_key(settings.data_dir, settings.encryption_key, in_use=store.has_sealed))
+        ledger = SqlLedger(database, clock)
+    except BaseException:
+        database.close()
+        raise
+    directory = MemoryDirectory()
+    works = KeyWorks()
+    sender = HttpSender(
+        connect_timeout=settings.upstream_connect_timeout,
+        timeout=settings.upstream_timeout,
+        idle_timeout=settings.upstream_idle_timeout,
+    )
+    provider = Provider(
+        name="openai",
+        base_url=settings.openai_base_url,
+        api_key=settings.openai_api_key,
+        official=settings.openai_base_url.startswith(OFFICIAL_HOSTS),
+    )
+    authenticate = Authenticate(directory, clock, frozenset({*ISSUERS, settings.issuer}))
+    minting_keys = MintingKeys(store, vault, works, directory, clock)
+    minter = Minter(directory, minting_keys, works, clock, issuer=settings.issuer)
+    operators = Operators(store, works)
+    directory.on_withdraw(authenticate.forget)
+    directory.on_withdraw(minter.forget)
+    stages = Stages(
+        door=Door(directory, MemoryRates(), settings.base_domain),
+        authenticate=authenticate,
+        route=Route(prices, provider),
+        admit=Admit(ledger, int(settings.upstream_timeout)),
+        upstream=Upstream(sender),
+        record=Record(ledger),
+    )
+    data = DataApi(stages, clock, prices, provider.name, SqlUsage(database, ledger.known_user), ledger.state)
+    background: set[asyncio.Task[None]] = set()
+
+    def management() -> AsgiApp:
+        from behest_gateway.http.management_api import ManagementServices, management_app
+
+        services = ManagementServices.over(
+            store=store,
+            publisher=directory,
+            users=ledger,
+            counters=ledger,
+            works=works,
+            operators=operators,
+            minting_keys=minting_keys,
+            verifier=authenticate,
+            clock=clock,
+            base_domain=settings.base_domain,
+        )
+        return management_app(services)
+
+    async def expire_for_ever() -> None:
+        while True:
+            await asyncio.sleep(EXPIRE_EVERY_SECONDS)
+            late = ledger.expire()
+            if late:
+                _log.error("%d holds outlived their time and were booked in full", late)
+
+    async def start() -> None:
+        await minting_keys.ensure()
+        made = await operators.ensure(settings.admin_token)
+        Publishing(store, directory).everything()
+        if made is not None:
+            sys.stderr.write(
+                f"\nThe operator's secret, shown this once:\n\n    {made}\n\n"
+                "Keep it as BEHEST_ADMIN_TOKEN; it is sent as a Bearer token or as X-Admin-Secret.\n\n"
+            )
+        if ledger.recovered:
+            _log.warning("%d attempts were under way when the gateway died; each is booked in full", ledger.recovered)
+        background.add(asyncio.create_task(expire_for_ever()))
+
+    async def stop() -> None:
+        for task in background:
+            task.cancel()
+        sender.close()
+        ledger.close()
+        database.close()
+        works.close()
+
+    return Front(
+        stages=stages,
+        directory=directory,
+        clock=clock,
+        data=data,
+        minter=minter,
+        health=Health(version("behest-gateway"), lambda: ledger.healthy),
+        management=management,
+        base_domain=settings.base_domain,
+        max_body_bytes=settings.max_body_bytes,
+        body_timeout=settings.body_timeout,
+        access_log=settings.access_log,
+        on_start=start,
+        on_stop=stop,
+    )

@@ -1,0 +1,110 @@
+"""What a call costs: integer arithmetic over a price vector that was compiled once.
+
+A rate is an integer of femto-dollars (1e-15 USD) per token, so that every published price is exact: 0.01875 USD per
+million tokens is 18,750,000. A cost is summed in femto-dollars and rounded up to a nano-dollar once.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from behest_protocol.usage import Usage
+from msgspec import Struct
+
+FEMTO_PER_NANO = 1_000_000
+
+
+class Rates(Struct, frozen=True, kw_only=True):
+    """Femto-dollars per token, by what the token is; `per_call` per call."""
+
+    input: int
+    output: int
+    cached_read: int
+    cache_write: int
+    audio_input: int
+    audio_output: int
+    per_call: int = 0
+
+
+class Band(Struct, frozen=True, kw_only=True):
+    """Rates that hold for a call whose input is longer than `above` tokens; they then hold for all of its tokens."""
+
+    above: int
+    rates: Rates
+
+
+class PriceVector(Struct, frozen=True, kw_only=True):
+    """The price of one model at one time, and where it came from.
+
+    Attributes:
+        bands: In ascending order of `above`; the first is for 0.
+        version: The price table, such as `genai-prices 0.2.3`.
+        hash: SHA-256 over provider, model and bands, in hex.
+    """
+
+    provider: str
+    model: str
+    bands: tuple[Band, ...]
+    version: str
+    hash: str
+
+    def rates_for(self, input_tokens: int) -> Rates:
+        """The rates of a call with that many input tokens."""
+        chosen = self.bands[0].rates
+        for band in self.bands[1:]:
+            if input_tokens <= band.above:
+                break
+            chosen = band.rates
+        return chosen
+
+    @property
+    def dearest_input(self) -> int:
+        """The most that a token of text can cost on its way in, femto-dollars."""
+        return max(max(b.rates.input, b.rates.cached_read, b.rates.cache_write) for b in self.bands)
+
+    @property
+    def dearest_output(self) -> int:
+        """The most that a token of text can cost on its way out, femto-dollars."""
+        return max(b.rates.output for b in self.bands)
+
+    @property
+    def dearest_call(self) -> int:
+        """The most that the call itself can cost, femto-dollars."""
+        return max(b.rates.per_call for b in self.bands)
+
+
+def nano_from_femto(femto: int) -> int:
+    """Round femto-dollars up to nano-dollars.
+
+    >>> nano_from_femto(1), nano_from_femto(2_000_000)
+    (1, 2)
+    """
+    return -(-femto // FEMTO_PER_NANO)
+
+
+def cost_nano(usage: Usage, price: PriceVector) -> int:
+    """Price a call's usage, in nano-dollars, rounded up once. Each token is billed once, at the rate of what it is."""
+    rates = price.rates_for(usage.input)
+    text_in = max(0, usage.input - usage.cached_read - usage.cache_write - usage.audio_input)
+    femto = (
+        text_in * rates.input
+        + usage.cached_read * rates.cached_read
+        + usage.cache_write * rates.cache_write
+        + usage.audio_input * rates.audio_input
+        + (usage.output - usage.audio_output) * rates.output
+        + usage.audio_output * rates.audio_output
+        + rates.per_call
+    )
+    return nano_from_femto(femto)
+
+
+class PriceBook(Protocol):
+    """Where prices come from. A look-up does no I/O."""
+
+    def price(self, provider: str, model: str) -> PriceVector | None:
+        """The price of a model now, or None when none is known."""
+        ...
+
+    def models(self, provider: str) -> tuple[str, ...]:
+        """Every model of a provider whose price is known."""
+        ...

@@ -1,0 +1,123 @@
+"""The data plane as callers see it: chat, models and usage."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from behest_protocol.money import usd_text
+
+from behest_gateway.control.usage import UsageReader, billing_report, span_of, usage_report
+from behest_gateway.core.clock import Clock
+from behest_gateway.core.exchange import BudgetState, Call, Identified
+from behest_gateway.core.prices import PriceBook
+from behest_gateway.core.snapshot import Budget
+from behest_gateway.http.exchange import Headers, Reply, Request, Responder
+from behest_gateway.http.render import JSON, json_reply
+from behest_gateway.pipeline import Answer, Exchange, Stages
+
+_EVENT_STREAM: Headers = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+_MAX_ID = 255
+
+BudgetReader = Callable[[Budget, str | None], BudgetState]
+
+
+def call_of(request: Request, clock: Clock, operation: str, body: bytes = b"") -> Call:
+    """A request as the pipeline takes it."""
+    session, thread = request.header(b"x-session-id"), request.header(b"x-thread-id")
+    return Call(
+        operation=operation,
+        request_id=request.request_id,
+        started_at=clock.now_us(),
+        clock=time.perf_counter(),
+        host=request.header(b"host") or "",
+        token=request.bearer,
+        session_id=session[:_MAX_ID] if session else None,
+        thread_id=thread[:_MAX_ID] if thread else None,
+        body=body,
+    )
+
+
+def _answer_headers(answer: Answer) -> Headers:
+    fields: Headers = [
+        (b"x-behest-model", answer.model.encode("latin-1", "replace")),
+        (b"x-behest-provider", answer.provider.encode("latin-1", "replace")),
+    ]
+    if answer.cost_nano is not None:
+        fields.append((b"x-behest-cost-usd", usd_text(answer.cost_nano).encode()))
+    if answer.clamped_to is not None:
+        fields.append((b"x-behest-max-tokens-clamped", str(answer.clamped_to).encode()))
+    return fields
+
+
+class DataApi:
+    """Serves callers who hold a user's token."""
+
+    def __init__(
+        self, stages: Stages, clock: Clock, prices: PriceBook, provider: str, usage: UsageReader, budgets: BudgetReader
+    ) -> None:
+        self._stages = stages
+        self._clock = clock
+        self._prices = prices
+        self._provider = provider
+        self._usage = usage
+        self._budgets = budgets
+
+    async def chat(self, request: Request, exchange: Exchange, responder: Responder, headers: Headers) -> None:
+        """`POST /v1/chat/completions`, inside its exchange.
+
+        Raises:
+            GatewayError: Before anything was sent.
+        """
+        answer = await exchange.answer()
+        fields = [*_answer_headers(answer), *headers]
+        stream = answer.stream
+        if stream is None:
+            await responder.start(200, [JSON, (b"content-length", b"%d" % len(answer.body)), *fields])
+            await responder.write(answer.body, end=True)
+            return
+        await responder.start(200, [*_EVENT_STREAM, *fields])
+        while (frames := await stream.next()) is not None:
+            await responder.write(frames, end=False)
+        await responder.write(b"", end=True)
+
+    def _enter(self, request: Request) -> Identified:
+        exchange = Exchange(self._stages, call_of(request, self._clock, "read"))
+        identified = exchange.identify()
+        self._stages.door.enter(identified)
+        return identified
+
+    async def models(self, request: Request) -> tuple[Identified, Reply]:
+        """`GET /v1/models`: what this project may ask for."""
+        identified = self._enter(request)
+        settings = identified.project.settings
+        allowed = settings.allowed_models
+        names = self._prices.models(self._provider) if allowed is None else allowed
+        data = [
+            {"id": name, "object": "model", "created": 0, "owned_by": self._provider}
+            for name in dict.fromkeys((settings.provider_model, *names))
+        ]
+        return identified, json_reply({"object": "list", "data": data})
+
+    async def usage(self, request: Request) -> tuple[Identified, Reply]:
+        """`GET /v1/usage`: what the caller used, and how their budgets stand."""
+        identified = self._enter(request)
+        caller, query = identified.caller, request.query
+        span = span_of(caller, query, self._clock.now_us(), whole_project=False)
+        user_id = span.user_id if span.user_id is not None else caller.user_id
+        states = [
+            self._budgets(budget, user_id)
+            for budget in identified.project.budgets
+            if budget.scope != "user" or budget.user_id == user_id
+        ]
+        return identified, json_reply(await usage_report(self._usage, span, query.get("granularity"), states))
+
+    async def billing(self, request: Request) -> tuple[Identified, Reply]:
+        """`GET /v1/billing/usage`: what the project used, by who paid and by model."""
+        identified = self._enter(request)
+        span = span_of(identified.caller, request.query, self._clock.now_us(), whole_project=False)
+        return identified, json_reply(await billing_report(self._usage, span))

@@ -1,0 +1,261 @@
+"""The way of a request, on one screen.
+
+    Call -> address -> Identified -> enter -> Composed -> Guarded -> Routed -> for each attempt: Admitted -> upstream
+         -> events => meter as they pass => record
+
+`Exchange` is the one value that changes on the way: it knows who called and which attempt is open, so that leaving its
+`async with` settles that attempt, whether the request ended well, failed, was cancelled or was hung up on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+from behest_protocol.money import usd_from_nano
+from behest_protocol.sse import DONE, frame
+from msgspec import Struct
+
+from behest_gateway.core.errors import GatewayError
+from behest_gateway.core.exchange import Admitted, Call, Identified
+from behest_gateway.stages.admit.stage import Admit
+from behest_gateway.stages.authenticate.stage import Authenticate
+from behest_gateway.stages.compose.stage import compose
+from behest_gateway.stages.door.stage import Door
+from behest_gateway.stages.guard.stage import guard
+from behest_gateway.stages.meter.rules import Ending, StreamMeter, charge
+from behest_gateway.stages.record.stage import Record
+from behest_gateway.stages.route.stage import Route
+from behest_gateway.stages.upstream.dialects.openai import Event
+from behest_gateway.stages.upstream.stage import AttemptError, EventStream, Upstream, broke_off, told_by_provider
+
+SETTLE_SECONDS = 5.0
+"""How long the end of a request may take to be written when its caller is already gone."""
+
+
+class Stages(Struct, frozen=True, kw_only=True):
+    """The stages that need something of the world, built once in `app.py`."""
+
+    door: Door
+    authenticate: Authenticate
+    route: Route
+    admit: Admit
+    upstream: Upstream
+    record: Record
+
+
+class Exchange:
+    """One request, from its call to its last byte. Use it as `async with Exchange(stages, call) as exchange`."""
+
+    __slots__ = ("_attempts", "_first_byte", "_meter", "_open", "_stages", "_stream", "call", "identified")
+
+    def __init__(self, stages: Stages, call: Call) -> None:
+        self._stages = stages
+        self.call = call
+        self.identified: Identified | None = None
+        self._open: Admitted | None = None
+        self._attempts = 0
+        self._stream: EventStream | None = None
+        self._meter = StreamMeter()
+        self._first_byte: float | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    def identify(self) -> Identified:
+        """Find out who calls, for which project."""
+        stages = self._stages
+        self.identified = stages.authenticate.identify(stages.door.address(self.call))
+        return self.identified
+
+    async def answer(self) -> Answer:
+        """Take the request through every stage, to its answer or to the beginning of its stream.
+
+        Raises:
+            GatewayError: It was refused, or no attempt brought an answer.
+        """
+        stages = self._stages
+        entered = stages.door.enter(self.identify())
+        routed = stages.route.route(guard(compose(entered)))
+        failure: GatewayError | None = None
+        for plan in routed.plans:
+            admitted = await stages.admit.admit(routed, plan)
+            self._open = admitted
+            self._attempts += 1
+            try:
+                return await self._attempt(admitted)
+            except AttemptError as failed:
+                failure = failed.error
+                await self._settle(admitted, failed.ending, failed.error)
+        raise failure or GatewayError("upstream_error", "No provider could be asked.")
+
+    async def _attempt(self, admitted: Admitted) -> Answer:
+        upstream = self._stages.upstream
+        reply = await upstream.open(admitted)
+        answer = Answer(
+            model=admitted.plan.model,
+            provider=admitted.plan.provider.name,
+            clamped_to=admitted.hold.max_tokens if admitted.clamped else None,
+        )
+        if admitted.entry.stream:
+            self._stream = upstream.events(reply)
+            answer.stream = AnswerStream(self, admitted, self._stream)
+            await answer.stream.begin()
+        else:
+            answer.body, completion = await upstream.whole(reply)
+            self._first_byte = time.perf_counter()
+            self._meter.finish_reason = completion.finish_reason
+            self._meter.see_usage(completion.usage)
+            answer.cost_nano = await self._settle(admitted, "answered")
+        return answer
+
+    def see(self, event: Event) -> int:
+        """Count an event of the stream as it passes; returns how many tokens certainly arrived so far."""
+        meter = self._meter
+        if self._first_byte is None:
+            self._first_byte = time.perf_counter()
+        meter.see(text_bytes=event.text_bytes, pieces=event.pieces, finish_reason=event.finish_reason)
+        if event.has_usage:
+            meter.see_usage(event.usage)
+        return meter.tokens_seen
+
+    @property
+    def is_finished(self) -> bool:
+        """The provider said why it stopped, or what it used."""
+        return self._meter.finish_reason is not None or self._meter.usage_seen
+
+    async def settle(self, ending: Ending, error: GatewayError | None = None) -> int | None:
+        """Settle the open attempt, if there is one; returns its cost in nano-dollars when the provider confirmed it."""
+        return await self._settle(self._open, ending, error) if self._open is not None else None
+
+    async def _settle(self, admitted: Admitted, ending: Ending, error: GatewayError | None = None) -> int | None:
+        meter = self._meter
+        state, cost = charge(ending, meter.usage, admitted, meter.text_bytes)
+        self._open = None
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+        await self._stages.record.attempt(
+            admitted,
+            state=state,
+            cost_nano=cost,
+            usage=meter.usage,
+            status=499 if ending == "caller_left" else error.status if error is not None else 200,
+            error_code=error.code if error is not None else None,
+            finish_reason=meter.finish_reason,
+            first_byte=self._first_byte,
+        )
+        return cost if state == "settled" else None
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._open is not None:
+            # Reached only when the answer was not followed to its end: the caller left, or the gateway is stopping.
+            # Neither may keep the settlement from being written, so it runs in a task of its own.
+            settling = asyncio.ensure_future(self._settle(self._open, "caller_left"))
+            await asyncio.wait({settling}, timeout=SETTLE_SECONDS)
+        elif isinstance(error, GatewayError) and self.identified is not None and not self._attempts:
+            self._stages.record.refusal(self.identified, error)
+
+
+class AnswerStream:
+    """A streamed answer: frames for the caller, counted and cut as they pass.
+
+    Its last frames are only given out once the attempt is settled, so that a caller who has seen the end can rely on
+    what the gateway says was spent.
+    """
+
+    __slots__ = ("_admitted", "_ended", "_events", "_exchange", "_last", "_limit", "_ready", "_usage")
+
+    def __init__(self, exchange: Exchange, admitted: Admitted, events: EventStream) -> None:
+        self._exchange = exchange
+        self._admitted = admitted
+        self._events = events
+        self._limit = admitted.hold.max_tokens * admitted.routed.guarded.composed.choices
+        self._ready = b""
+        self._last = b""
+        self._usage: bytes | None = None
+        self._ended = False
+
+    async def begin(self) -> None:
+        """Wait for the first frames, so that a stream that fails before them is still answered as an error.
+
+        Raises:
+            AttemptError: It ended before it began.
+        """
+        while not self._ready and not self._ended:
+            self._ready = await self._advance()
+
+    async def next(self) -> bytes | None:
+        """The next frames, or None after the last."""
+        frames, self._ready = self._ready, b""
+        while not frames and not self._ended:
+            try:
+                frames = await self._advance()
+            except AttemptError as failed:
+                frames = await self._fail(failed)
+        return frames or None
+
+    async def _advance(self) -> bytes:
+        batch = await self._events.next()
+        if batch is None:
+            if not self._exchange.is_finished:
+                raise broke_off()
+            return await self._finish("answered")
+        frames: list[bytes] = []
+        for event in batch:
+            if event.error is not None:
+                raise told_by_provider(event.error)
+            tokens = self._exchange.see(event)
+            if tokens > self._limit:
+                frames.append(self._cut())
+                frames.append(await self._finish("cut_short"))
+                return b"".join(frames)
+            if event.only_usage:
+                self._usage = event.data
+            else:
+                self._last = event.data
+                frames.append(frame(event.data))
+        if self._events.done:
+            frames.append(await self._finish("answered"))
+        return b"".join(frames)
+
+    async def _finish(self, ending: Ending) -> bytes:
+        cost = await self._exchange.settle(ending)
+        self._ended = True
+        if self._usage is None or not self._admitted.routed.guarded.composed.wants_usage:
+            return DONE
+        chunk = msgspec.json.decode(self._usage)
+        if cost is not None:
+            chunk["usage"]["cost_usd"] = usd_from_nano(cost)
+        return frame(msgspec.json.encode(chunk)) + DONE
+
+    def _cut(self) -> bytes:
+        chunk: dict[str, Any] = {"object": "chat.completion.chunk"}
+        if self._last:
+            chunk = msgspec.json.decode(self._last)
+        choices = range(self._admitted.routed.guarded.composed.choices)
+        chunk["choices"] = [{"index": index, "delta": {}, "finish_reason": "length"} for index in choices]
+        return frame(msgspec.json.encode(chunk))
+
+    async def _fail(self, failed: AttemptError) -> bytes:
+        self._ended = True
+        error = failed.error
+        await self._exchange.settle(failed.ending, error)
+        told = {"code": error.code, "message": error.message, "type": error.kind.type}
+        return frame(msgspec.json.encode({"error": told, "choices": []})) + DONE
+
+
+class Answer(Struct, kw_only=True):
+    """What goes back: a whole `body` whose cost is known, or a `stream` that is told as it comes."""
+
+    model: str
+    provider: str
+    clamped_to: int | None
+    body: bytes = b""
+    cost_nano: int | None = None
+    stream: AnswerStream | None = None

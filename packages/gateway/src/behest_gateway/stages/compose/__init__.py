@@ -1,0 +1,1 @@
+"""What is asked: bytes become a checked request for one model."""

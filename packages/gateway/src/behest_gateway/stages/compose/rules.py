@@ -1,0 +1,125 @@
+"""Reading the chat dialect. Fields that are not ours to understand are kept and sent on unchanged."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+
+from behest_gateway.core.errors import invalid
+from behest_gateway.core.exchange import Composed, Identified
+from behest_gateway.core.snapshot import ProjectSettings
+
+MAX_MESSAGES = 10_000
+MAX_CHOICES = 128
+MAX_OUTPUT_TOKENS = 10_000_000
+MAX_MODEL = 200
+
+_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+_LIMITS = ("max_completion_tokens", "max_tokens")
+_decoder = msgspec.json.Decoder()
+
+
+def decode_body(body: bytes) -> dict[str, Any]:
+    """Decode a JSON object.
+
+    Raises:
+        GatewayError: `validation_error`, with where the text goes wrong.
+    """
+    try:
+        value: object = _decoder.decode(body)
+    except msgspec.DecodeError as error:
+        raise invalid(f"The body is not valid JSON: {error}.") from None
+    except UnicodeDecodeError:
+        raise invalid("The body is not valid UTF-8.") from None
+    except RecursionError:
+        raise invalid("The body is nested too deeply.") from None
+    if not isinstance(value, dict):
+        raise invalid("The body must be a JSON object.")
+    return cast("dict[str, Any]", value)
+
+
+def _integer(body: dict[str, Any], name: str, most: int) -> int | None:
+    value = body.pop(name, None)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise invalid(f"'{name}' must be a whole number of at least 1.", name)
+    return min(value, most)
+
+
+def _check_messages(messages: object) -> None:
+    if not isinstance(messages, list) or not messages:
+        raise invalid("'messages' must be a list with at least one message.", "messages")
+    items = cast("list[object]", messages)
+    if len(items) > MAX_MESSAGES:
+        raise invalid(f"'messages' has {len(items)} messages; at most {MAX_MESSAGES} are accepted.", "messages")
+    for index, item in enumerate(items):
+        if not isinstance(item, dict):
+            raise invalid(f"'messages[{index}]' must be an object.", f"messages[{index}]")
+        message = cast("dict[str, object]", item)
+        if message.get("role") not in _ROLES:
+            raise invalid(
+                f"'messages[{index}].role' must be one of {', '.join(sorted(_ROLES))}.", f"messages[{index}].role"
+            )
+        content = message.get("content")
+        if content is not None and not isinstance(content, str | list):
+            raise invalid(
+                f"'messages[{index}].content' must be text, a list of parts, or null.", f"messages[{index}].content"
+            )
+
+
+def choose_model(asked: object, settings: ProjectSettings) -> str:
+    """The model to ask: the project's own when the caller names none.
+
+    Raises:
+        GatewayError: `validation_error` for a model that the project does not allow.
+    """
+    if asked is None or asked in ("", "default"):
+        return settings.provider_model
+    if not isinstance(asked, str) or len(asked) > MAX_MODEL:
+        raise invalid("'model' must be the name of a model.", "model")
+    allowed = settings.allowed_models
+    if asked != settings.provider_model and allowed is not None and asked not in allowed:
+        names = ", ".join(dict.fromkeys((settings.provider_model, *allowed)))
+        raise invalid(f"This project does not allow model {asked!r}; it allows {names}.", "model")
+    return asked
+
+
+def compose(identified: Identified, body: dict[str, Any]) -> Composed:
+    """Check a decoded body and take out of it what the gateway decides itself.
+
+    Raises:
+        GatewayError: `validation_error`, naming the field.
+    """
+    settings = identified.project.settings
+    _check_messages(body.get("messages"))
+    asked = body.pop("model", None)
+    model = choose_model(asked, settings)
+    stream = body.pop("stream", None)
+    if stream is not None and not isinstance(stream, bool):
+        raise invalid("'stream' must be true or false.", "stream")
+    options: object = body.get("stream_options")
+    if options is not None and not isinstance(options, dict):
+        raise invalid("'stream_options' must be an object.", "stream_options")
+    stream_options = cast("dict[str, object]", options or {})
+    limits = {name: value for name in _LIMITS if (value := _integer(body, name, MAX_OUTPUT_TOKENS)) is not None}
+    choices = body.get("n")
+    if choices is not None and (
+        isinstance(choices, bool) or not isinstance(choices, int) or not 1 <= choices <= MAX_CHOICES
+    ):
+        raise invalid(f"'n' must be a whole number from 1 to {MAX_CHOICES}.", "n")
+    if settings.system_prompt:
+        prompt = {"role": "system", "content": settings.system_prompt}
+        body["messages"] = [prompt, *cast("list[Any]", body["messages"])]
+    return Composed(
+        identified=identified,
+        body=body,
+        model=model,
+        model_asked=asked if isinstance(asked, str) else "",
+        stream=bool(stream),
+        wants_usage=bool(stream_options.get("include_usage")),
+        max_tokens=min(limits.values()) if limits else None,
+        max_tokens_field=next(iter(limits), None),
+        choices=choices or 1,
+    )

@@ -1,0 +1,1 @@
+"""The door: which project is addressed, and may this caller come in now?"""

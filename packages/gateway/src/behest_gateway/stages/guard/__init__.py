@@ -1,0 +1,1 @@
+"""What may be said: the place where guards look at a request before it is priced and sent."""

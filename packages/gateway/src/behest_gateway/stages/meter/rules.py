@@ -1,0 +1,72 @@
+"""What is charged when: one function, and the table in docs/reference/charges.md that tests hold it to."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from behest_protocol.usage import Usage
+
+from behest_gateway.core.exchange import Admitted
+from behest_gateway.core.prices import cost_nano, nano_from_femto
+
+Ending = Literal["answered", "rejected", "unreached", "timed_out", "broken", "cut_short", "caller_left"]
+"""How an attempt ends: the provider finished; it refused; it could not be reached; it stalled; it broke off or spoke
+nonsense; the gateway cut it at its hold; the caller hung up."""
+
+MOST_BYTES_PER_TOKEN = 256
+"""No tokenizer in use has a longer token."""
+
+
+class StreamMeter:
+    """Counts a stream as it passes.
+
+    `text_bytes` is at least the number of tokens that arrived, `tokens_seen` at most: the one bounds a charge from
+    above, the other proves that a provider went past its limit.
+    """
+
+    __slots__ = ("_pieces", "finish_reason", "text_bytes", "usage", "usage_seen")
+
+    def __init__(self) -> None:
+        self._pieces = 0
+        self.text_bytes = 0
+        self.usage: Usage | None = None
+        self.usage_seen = False
+        self.finish_reason: str | None = None
+
+    def see(self, *, text_bytes: int, pieces: int, finish_reason: str | None) -> None:
+        """Count one event."""
+        self.text_bytes += text_bytes
+        self._pieces += pieces
+        if finish_reason is not None:
+            self.finish_reason = finish_reason
+
+    def see_usage(self, usage: Usage | None) -> None:
+        """Take what the provider says that it used so far; the last word counts, and a senseless one counts as none."""
+        self.usage = usage
+        self.usage_seen = True
+
+    @property
+    def tokens_seen(self) -> int:
+        """Tokens that certainly arrived, or fewer."""
+        return max(self._pieces, self.text_bytes // MOST_BYTES_PER_TOKEN)
+
+
+def charge(ending: Ending, usage: Usage | None, admitted: Admitted, text_bytes: int) -> tuple[str, int]:
+    """What an attempt is charged.
+
+    Args:
+        usage: What the provider said it used, if it said so credibly.
+        text_bytes: UTF-8 bytes of generated text that arrived.
+
+    Returns:
+        The ledger's state, and nano-dollars.
+    """
+    hold, plan = admitted.hold, admitted.plan
+    if usage is not None:
+        return "settled", cost_nano(usage, plan.price)
+    if ending in ("rejected", "unreached"):
+        return "released", 0
+    if ending == "caller_left" and admitted.entry.stream and not plan.profile.hides_output:
+        tokens = text_bytes + plan.profile.in_flight_tokens
+        return "estimated", min(hold.amount_nano, hold.input_nano + nano_from_femto(tokens * plan.price.dearest_output))
+    return "unconfirmed", hold.amount_nano

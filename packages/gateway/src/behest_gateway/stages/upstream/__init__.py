@@ -1,0 +1,1 @@
+"""The provider: an attempt is sent, and its answer comes back as values."""

@@ -1,0 +1,1 @@
+"""How providers speak, one file per dialect: bytes in, values out, no I/O."""
