@@ -75,7 +75,7 @@ def _parsed(text: str, source: str) -> bytes:
     return key
 
 
-class EnvelopeVault:
+class Vault:
     """Seals and opens secrets under a master key of 32 bytes."""
 
     def __init__(self, master_key: bytes) -> None:

@@ -23,6 +23,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from behest_gateway.control.access import Actor
+from behest_gateway.control.admins import Admins
 from behest_gateway.control.budgets import Budgets
 from behest_gateway.control.deploying import Deploying
 from behest_gateway.control.keys import Keys
@@ -58,6 +59,9 @@ class Identity(Protocol):
     @property
     def role(self) -> str: ...
 
+    @property
+    def key_id(self) -> str | None: ...
+
 
 class TokenVerifier(Protocol):
     """Verifies a user's token, as the data plane does."""
@@ -87,6 +91,7 @@ class ManagementServices:
     budgets: Budgets
     operators: Operators
     minting_keys: MintingKeys
+    admins: Admins
     verifier: TokenVerifier
     base_domain: str
 
@@ -118,6 +123,7 @@ class ManagementServices:
             budgets=Budgets(store, projects, publishing, users, counters, clock),
             operators=operators,
             minting_keys=minting_keys,
+            admins=Admins(store),
             verifier=verifier,
             base_domain=base_domain,
         )
@@ -154,9 +160,9 @@ async def _actor(
     if token.count(".") != 2:
         raise GatewayError("invalid_token", "The bearer is neither the operator secret nor a token.")
     who = services.verifier.verify(token)
-    if who.role != "admin":
-        raise GatewayError("forbidden", "Managing needs the operator secret or a token of role admin.")
-    return Actor(tenant_id=who.tenant_id, user_id=who.user_id)
+    return services.admins.actor(
+        tenant_id=who.tenant_id, project_id=who.project_id, user_id=who.user_id, role=who.role, key_id=who.key_id
+    )
 
 
 By = Annotated[Actor, Depends(_actor)]

@@ -181,6 +181,7 @@ class ControlStore:
             ("insert_minting_key", key.kid, key.public_pem, key.sealed, key.created_at),
         )
 
+    @property
     def has_sealed(self) -> bool:
         """Something is sealed under the master key, which must therefore exist."""
         row = self._one("sealed_count")
