@@ -38,11 +38,8 @@ def scaffold(
             "There are no templates beside this installation.",
             hint="Say where they are: --source with the path of a Behest checkout, or its git address.",
         )
-    if (
-        isinstance(root, str)
-        and Path(root).expanduser().is_dir()
-        and not (Path(root).expanduser() / "copier.yml").is_file()
-    ):
+    folder = Path(root).expanduser()
+    if folder.is_dir() and not (folder / "copier.yml").is_file():
         raise UsageError(f"{root} holds no copier.yml, so it is not a Behest checkout.")
     if dest.exists() and (not dest.is_dir() or any(dest.iterdir())) and not overwrite:
         raise CliError(f"{dest} is not empty.", hint="Choose another folder, or write into it with --force.")

@@ -37,8 +37,8 @@ def chat(
             render.line(json_module.dumps(person.chat.completions.create(**call)))
             return
         cost = stream(person.chat.completions.create(**call, stream=True, stream_options={"include_usage": True}))
-        budgets = person.usage.get()["budgets"] or []
-    remains = "; ".join(left(budget) for budget in budgets)
+        report = person.usage.get()
+    remains = "; ".join(left(budget) for budget in report.budgets or [])
     render.note(f"This cost {render.usd(cost)}." + (f" {remains}." if remains else ""))
 
 

@@ -31,13 +31,7 @@ def mint(
     json: Annotated[bool, typer.Option("--json", help="Print the token with its session, ttl and end.")] = False,
 ) -> None:
     """Mint a token for a user and print it, ready for `$(behest token mint --user ada)`."""
-    wanted = {
-        "user_id": user,
-        "ttl": ttl,
-        "tier": int(tier) if tier is not None and tier.isdecimal() else tier,
-        "role": role,
-        "session_id": session,
-    }
+    number_or_name = int(tier) if tier is not None and tier.isdecimal() else tier
     with sdk_errors(), sdk(base_url, key, profile) as behest:
-        minted = behest.auth.mint(**{field: value for field, value in wanted.items() if value is not None})
+        minted = behest.auth.mint(user_id=user, session_id=session, tier=number_or_name, ttl=ttl, role=role)
     render.line(json_module.dumps(minted) if json else minted.token)

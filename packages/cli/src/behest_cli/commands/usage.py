@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json as json_module
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from behest_cli import render
 from behest_cli.connection import BaseUrl, Json, Key, ProfileName, User, sdk, sdk_errors
 
+if TYPE_CHECKING:
+    from behest import UsageReport
+
+Granularity = Literal["minute", "hour", "day"]
+
 
 def usage(
     user: User = "default",
     since: Annotated[str | None, typer.Option("--from", help="The first day or moment, like 2026-04-01.")] = None,
     until: Annotated[str | None, typer.Option("--to", help="The last day or moment.")] = None,
-    granularity: Annotated[str, typer.Option("--granularity", help="minute, hour or day.")] = "day",
+    granularity: Annotated[Granularity, typer.Option("--granularity", help="The length of a step.")] = "day",
     key: Key = None,
     base_url: BaseUrl = None,
     profile: ProfileName = "default",
@@ -30,28 +36,28 @@ def usage(
     show(user, report)
 
 
-def show(user: str, report: Any) -> None:
+def show(user: str, report: UsageReport) -> None:
     """Print a usage report: totals, days, budgets."""
-    totals = report["totals"]
+    totals = report.totals
     render.fields(
         {
             "user": user,
-            "requests": totals.get("requests"),
-            "tokens": f"{totals['tokens']:,}",
-            "cost": render.usd(totals["cost_usd"]),
+            "requests": totals.requests,
+            "tokens": f"{totals.tokens:,}",
+            "cost": render.usd(totals.cost_usd),
         }
     )
-    entries = [{**entry, "cost": render.usd(entry["cost_usd"])} for entry in report["breakdown"]]
+    entries = [{**entry, "cost": render.usd(entry.cost_usd)} for entry in report.breakdown]
     if entries:
         render.line("")
         columns = {"timestamp": "From", "requests": "Requests", "tokens": "Tokens", "cost": "Cost"}
         render.table(entries, columns, empty="")
-    for budget in report.get("budgets") or []:
+    for budget in report.budgets or []:
         render.line("")
         render.line(left(budget))
 
 
-def left(budget: Any) -> str:
+def left(budget: Mapping[str, Any]) -> str:
     """Say in one line how much of a budget is left.
 
     >>> left({"scope": "each_user", "window": "day", "limit_usd": 5, "spent_usd": 1, "held_usd": 0, "resets_at": "T"})
