@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import socket
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -117,7 +117,7 @@ async def test_a_malformed_configuration_changes_nothing(provider: FakeProvider,
         assert answer.json()["error"]["message"]
         if isinstance(changes, dict):
             with pytest.raises(ConfigError):
-                provider.configure(**changes)
+                provider.configure(**cast(dict[str, Any], changes))
     assert (await http.get("/_fake/config")).json() == before
 
 

@@ -262,7 +262,7 @@ class RunningProvider:
         return self._await(run, 0)
 
     def _await(self, step: Callable[[], Coroutine[Any, Any, _T]], seconds: float) -> _T:
-        """Run a step in the provider's loop; in one of its own when the provider has ended, so the bill stays readable."""
+        """Run a step in the provider's loop, or in a loop of its own when the provider has ended: the bill stays."""
         if self._loop.is_closed():
             return asyncio.run(step())
         return asyncio.run_coroutine_threadsafe(step(), self._loop).result(seconds + _STOP_SECONDS)
