@@ -138,8 +138,9 @@ class _Watch:
 
     def __init__(self, gone: Callable[[], Awaitable[None]]) -> None:
         self.left = False
-        self._task = asyncio.current_task()
-        self._watcher = asyncio.ensure_future(self._watch(gone))
+        loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task(loop)
+        self._watcher = loop.create_task(self._watch(gone))
 
     async def _watch(self, gone: Callable[[], Awaitable[None]]) -> None:
         await gone()

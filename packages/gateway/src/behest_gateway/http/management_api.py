@@ -535,7 +535,9 @@ def _sentence(errors: Sequence[Any]) -> str:
     for error in errors:
         if error["type"] == "json_invalid":
             return "The body is not JSON."
-        name = ".".join(str(part) for part in error["loc"][1:])[:200] or "the body"
+        name = ".".join(str(part) for part in error["loc"][1:])[:200]
+        if not name:
+            return "The body must be a JSON object, sent with Content-Type: application/json."
         match error["type"]:
             case "missing":
                 said[f"{name} is required"] = None

@@ -51,7 +51,7 @@ _journal_decoder = msgspec.json.Decoder(_Journal)
 class _Pending:
     """What waits for the next flush."""
 
-    __slots__ = ("done", "given_back", "holds", "prices", "rows", "spent", "users")
+    __slots__ = ("given_back", "holds", "prices", "rows", "spent", "users", "waiters")
 
     def __init__(self) -> None:
         self.users: list[tuple[int, str, str, int]] = []
@@ -60,11 +60,11 @@ class _Pending:
         self.given_back: list[tuple[str]] = []
         self.rows: list[tuple[Any, ...]] = []
         self.spent: dict[CounterKey, int] = {}
-        self.done: asyncio.Future[None] | None = None
+        self.waiters: list[asyncio.Future[None]] = []
 
     @property
     def is_empty(self) -> bool:
-        return self.done is None and not (self.rows or self.holds or self.users or self.given_back)
+        return not (self.holds or self.rows or self.given_back or self.users or self.waiters)
 
 
 class SqlLedger:
@@ -75,6 +75,7 @@ class SqlLedger:
         self._clock = clock
         self._counters = Counters()
         self._open: dict[str, tuple[Entry, Hold]] = {}
+        self._flushing = False
         self._pending = _Pending()
         self.healthy = True
         connection = database.connection
@@ -143,7 +144,7 @@ class SqlLedger:
         journal = _encoder.encode(_Journal(entry, user_ref, keys)).decode()
         self._pending.holds.append((hold.attempt_id, amount, hold.expires_at, journal))
         try:
-            await asyncio.shield(self._soon())
+            await self._written()
         except asyncio.CancelledError:
             await self._release_unsent(entry, hold)
             raise
@@ -179,7 +180,7 @@ class SqlLedger:
 
     async def settle(self, entry: Entry, hold: Hold, outcome: Outcome) -> None:
         if self._settle_soon(entry, hold, outcome):
-            await asyncio.shield(self._soon())
+            await self._written()
 
     def _settle_soon(self, entry: Entry, hold: Hold, outcome: Outcome) -> bool:
         if self._open.pop(hold.attempt_id, None) is None:
@@ -267,16 +268,21 @@ class SqlLedger:
             self._soon()
         return ref
 
-    def _soon(self) -> asyncio.Future[None]:
+    def _soon(self) -> None:
         """Flush at the end of this turn of the event loop."""
-        done = self._pending.done
-        if done is None:
-            loop = asyncio.get_running_loop()
-            done = self._pending.done = loop.create_future()
-            loop.call_soon(self._flush)
-        return done
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _written(self) -> asyncio.Future[None]:
+        """A future of the caller's own that is done once everything so far is written."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pending.waiters.append(waiter)
+        self._soon()
+        return waiter
 
     def _flush(self) -> None:
+        self._flushing = False
         pending, self._pending = self._pending, _Pending()
         if pending.is_empty:
             return
@@ -286,8 +292,9 @@ class SqlLedger:
             self._failed(pending, problem)
             return
         self.healthy = True
-        if pending.done is not None and not pending.done.done():
-            pending.done.set_result(None)
+        for waiter in pending.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     def _failed(self, pending: _Pending, problem: apsw.Error) -> None:
         """Nothing of this flush was written. New holds are refused; what is settled is kept, and tried again."""
@@ -302,12 +309,14 @@ class SqlLedger:
         for key, cost in pending.spent.items():
             again.spent[key] = again.spent.get(key, 0) + cost
         asyncio.get_running_loop().call_later(1.0, self._flush)
-        if pending.done is not None and not pending.done.done():
-            pending.done.set_exception(problem)
-            pending.done.exception()
+        for waiter in pending.waiters:
+            if not waiter.done():
+                waiter.set_exception(problem)
 
     def _write(self, pending: _Pending) -> None:
-        with self._database.transaction() as connection:
+        connection = self._database.connection
+        connection.execute("begin immediate")
+        try:
             if pending.users:
                 connection.executemany(_SQL["insert_user"], pending.users)
             if pending.prices:
@@ -320,6 +329,10 @@ class SqlLedger:
                 connection.executemany(_SQL["delete_hold"], pending.given_back)
             if pending.spent:
                 connection.executemany(_SQL["spend"], [(*key, cost) for key, cost in pending.spent.items()])
+            connection.execute("commit")
+        except BaseException:
+            connection.execute("rollback")
+            raise
 
     def expire(self) -> int:
         """Book every hold that is past its time at its worst case; returns how many there were. None should be."""
