@@ -42,6 +42,7 @@ Project = Annotated[
 Tenant = Annotated[
     str | None, typer.Option("--tenant", "-t", envvar="BEHEST_TENANT_ID", help="The tenant's id or name.")
 ]
+OnlyTenant = Annotated[str | None, typer.Option("--tenant", "-t", help="Only what belongs to this tenant.")]
 Key = Annotated[
     str | None,
     typer.Option("--key", envvar="BEHEST_KEY", help="The project's API key, or a private signing key."),
@@ -141,9 +142,7 @@ def _next_step(error: Any) -> str | None:
     if error.status == 401:
         return "Check BEHEST_KEY; `behest key list` says which keys the project has, `behest key create` makes one."
     if error.status == 402:
-        resets = error.details.get("resets_at")
-        when = f"It resets at {resets}. " if resets else ""
-        return f"{when}`behest budget list` shows the limits, `behest budget set` raises one."
+        return "`behest budget list` shows the limits, `behest budget set` raises one."
     if error.status == 429 and error.retry_after:
         return f"Try again in {error.retry_after} seconds."
     return f"The gateway's log tells more about trace {error.trace_id}." if error.trace_id else None

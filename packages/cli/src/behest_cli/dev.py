@@ -177,9 +177,17 @@ class DevStack:
     def wait_for_exit(self) -> Child:
         """Wait until a child ends by itself, and say which. A signal's handler may raise out of this."""
         while True:
-            with contextlib.suppress(queue.Empty):
-                # In turns, because on Windows no signal would reach us while we wait without end.
-                return self._exits.get(timeout=1.0)
+            # In turns, because on Windows no signal would reach us while we wait without end.
+            child = self.ended_within(1.0)
+            if child is not None:
+                return child
+
+    def ended_within(self, seconds: float) -> Child | None:
+        """Say which child ended by itself, waiting for it a while; None when all of them run."""
+        try:
+            return self._exits.get(timeout=seconds)
+        except queue.Empty:
+            return None
 
     def add_child(self, name: str, module: str, arguments: list[str], *, env: dict[str, str], cwd: Path) -> Child:
         """Start one more child beside provider and gateway; it is stopped before them and watched like them."""
@@ -195,7 +203,7 @@ class DevStack:
     ) -> tuple[Provider, str | None]:
         if self._provider is not None:
             return self._provider, None
-        port = remembered.provider_port if _is_free("127.0.0.1", remembered.provider_port) else 0
+        port = remembered.provider_port if is_free("127.0.0.1", remembered.provider_port) else 0
         child = Child(
             "provider",
             "behest_fakes",
@@ -238,7 +246,7 @@ class DevStack:
         wanted = self._port or remembered.gateway_port
         if self._port is None and not wanted:
             wanted = DEFAULT_PORT
-        if _is_free(self._host, wanted):
+        if is_free(self._host, wanted):
             return wanted
         if self._port == 0:
             return 0
@@ -374,7 +382,7 @@ def _only_one(data_dir: Path) -> Generator[None, None, None]:
         yield
 
 
-def _is_free(host: str, port: int) -> bool:
+def is_free(host: str, port: int) -> bool:
     """Say whether a port can be listened on now."""
     if not port:
         return False
@@ -406,7 +414,6 @@ def _env_text(ready: Ready) -> str:
         "BEHEST_BASE_URL": ready["base_url"],
         "BEHEST_KEY": ready["api_key"],
         "BEHEST_PROJECT_ID": ready["project_id"],
-        "BEHEST_TENANT_ID": ready["tenant_id"],
         "BEHEST_ADMIN_TOKEN": ready["admin_token"],
     }
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items())

@@ -119,8 +119,8 @@ def show(budgets: list[dict[str, Any]]) -> None:
             ),
             "window": budget.get("window"),
             "limit": render.usd(budget["limit_usd"]),
-            "spent": render.usd(budget.get("spent_usd")),
-            "held": render.usd(budget.get("held_usd")),
+            "spent": None if budget.get("spent_usd") is None else render.usd(budget["spent_usd"]),
+            "held": None if budget.get("held_usd") is None else render.usd(budget["held_usd"]),
             "resets_at": budget.get("resets_at"),
         }
         for budget in budgets

@@ -36,23 +36,28 @@ def chat(
         if json:
             render.line(json_module.dumps(person.chat.completions.create(**call)))
             return
-        cost = stream(person.chat.completions.create(**call, stream=True, stream_options={"include_usage": True}))
+        cost, is_cut = stream(
+            person.chat.completions.create(**call, stream=True, stream_options={"include_usage": True})
+        )
         report = person.usage.get()
+    if is_cut:
+        render.note("The answer was cut at the length that was asked for, or that the budget still allowed.")
     remains = "; ".join(left(budget) for budget in report.budgets or [])
     render.note(f"This cost {render.usd(cost)}." + (f" {remains}." if remains else ""))
 
 
-def stream(chunks: Any) -> float | None:
+def stream(chunks: Any) -> tuple[float | None, bool]:
     """Print an answer as it comes.
 
     Returns:
-        What it cost in US dollars, or None when the gateway did not say.
+        What it cost in US dollars, None when the gateway did not say; and whether it was cut before its end.
     """
-    cost = None
+    cost, is_cut = None, False
     for chunk in chunks:
         sys.stdout.write(chunk.text)
         sys.stdout.flush()
+        is_cut = is_cut or any(choice.finish_reason == "length" for choice in chunk.choices)
         if chunk.usage is not None and chunk.usage.cost_usd is not None:
             cost = chunk.usage.cost_usd
     sys.stdout.write("\n")
-    return cost
+    return cost, is_cut

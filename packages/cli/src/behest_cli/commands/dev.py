@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import sys
 from collections.abc import Generator
@@ -127,6 +129,8 @@ def welcome(stack: DevStack, provider: Provider | None) -> None:
 
     ready = stack.ready
     source = render_path(stack.env_file)
+    # Whoever came by `uv run` has no `behest` on the PATH of another terminal.
+    behest = "uv run behest" if "UV_RUN_RECURSION_DEPTH" in os.environ or not shutil.which("behest") else "behest"
     lines = {
         "Gateway": ready["base_url"],
         "Project": ready["slug_url"],
@@ -141,14 +145,14 @@ def welcome(stack: DevStack, provider: Provider | None) -> None:
 In another terminal:
 
   source {source}
-  behest chat "Say hello" --user ada
-  behest budget set --each-user --usd 0.01 --window day
-  behest usage --user ada
+  {behest} chat "Say hello" --user ada
+  {behest} budget set --each-user --usd 0.01 --window day
+  {behest} usage --user ada
 
 or with curl:
 
   source {source}
-  TOKEN=$(behest token mint --user ada)
+  TOKEN=$({behest} token mint --user ada)
   curl {ready["base_url"]}/v1/chat/completions -H "Authorization: Bearer $TOKEN" \\
     -H "Content-Type: application/json" -d '{{"messages": [{{"role": "user", "content": "Say hello"}}]}}'
 

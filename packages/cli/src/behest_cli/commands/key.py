@@ -33,7 +33,8 @@ def create(
         render.line(answer.text)
         return
     shown = {heading: answer.data.get(field) for field, heading in COLUMNS.items() if field != "last4"}
-    render.fields(shown | {"Key": answer.data["key"]})
+    render.fields(shown)
+    render.line(answer.data["key"])
     render.note("The key is shown only now. Keep it on your server, as BEHEST_KEY; never in a browser or a repository.")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from behest_cli import render
-from behest_cli.connection import Json, Tenant, managed
+from behest_cli.connection import Json, OnlyTenant, Tenant, managed
 
 if TYPE_CHECKING:
     from behest_cli.management import Management
@@ -23,9 +23,7 @@ def create(
     gateway: Management,
     name: Annotated[str, typer.Argument(help="What the project is called.")],
     tenant: Tenant = None,
-    slug: Annotated[
-        str | None, typer.Option("--slug", help="Its name in host names; made from NAME when absent.")
-    ] = None,
+    slug: Annotated[str | None, typer.Option("--slug", help="Its name in host names; made up when absent.")] = None,
     model: Annotated[str | None, typer.Option("--model", help="The model that answers when a call names none.")] = None,
     allow_origin: Annotated[
         list[str] | None,
@@ -54,7 +52,7 @@ def create(
 
 @app.command("list")
 @managed
-def list_(gateway: Management, tenant: Tenant = None, json: Json = False) -> None:
+def list_(gateway: Management, tenant: OnlyTenant = None, json: Json = False) -> None:
     """List projects, of all tenants or of one."""
     answer = gateway.get("/v1/projects", tenant_id=gateway.tenant_id(tenant) if tenant else None)
     if json:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import typer
 
 from behest_cli import render
-from behest_cli.connection import Json, Tenant, managed
+from behest_cli.connection import Json, OnlyTenant, Tenant, managed
 from behest_cli.errors import CliError
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ def create(
 
 @app.command("list")
 @managed
-def list_(gateway: Management, tenant: Tenant = None, json: Json = False) -> None:
+def list_(gateway: Management, tenant: OnlyTenant = None, json: Json = False) -> None:
     """List signing keys, by their key ids."""
-    answer = gateway.get("/v1/signing-keys", tenant_id=gateway.tenant_id(tenant))
+    answer = gateway.get("/v1/signing-keys", tenant_id=gateway.tenant_id(tenant) if tenant else None)
     if json:
         render.line(answer.text)
         return
