@@ -58,6 +58,12 @@ class AsyncOpenAIClients:
             await shared.shut()
 
     def _http_client(self) -> Any:
+        with self._guard:
+            if self._shared is None:
+                self._shared = self._new_http_client()
+            return self._shared
+
+    def _new_http_client(self) -> Any:
         import openai as sdk
 
         tokens = self._tokens
@@ -79,7 +85,4 @@ class AsyncOpenAIClients:
             async def shut(self) -> None:
                 await super().aclose()
 
-        with self._guard:
-            if self._shared is None:
-                self._shared = Shared(event_hooks={"response": [renew]}, trust_env=not self._config.is_loopback)
-            return self._shared
+        return Shared(event_hooks={"response": [renew]}, trust_env=not self._config.is_loopback)

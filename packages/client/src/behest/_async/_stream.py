@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator
 from types import TracebackType
 from typing import Self
@@ -37,15 +38,15 @@ class AsyncStream:
 
     def __init__(self, response: httpx.Response, base_url: str) -> None:
         self.response = response
-        self._base_url = base_url
-        self._closed = False
-        self._chunks = self._read()
+        self._closing = threading.Event()
+        # The generator knows nothing of this object, so that it ends as soon as nobody holds the stream any more.
+        self._chunks = _read(response, base_url, self._closing)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> ChatCompletionChunk:
-        if self._closed:
+        if self._closing.is_set():
             raise StopAsyncIteration
         return await self._chunks.__anext__()
 
@@ -59,7 +60,7 @@ class AsyncStream:
 
     async def close(self) -> None:
         """End the stream; a loop over it in another task or thread ends too. Closing twice does no harm."""
-        self._closed = True
+        self._closing.set()
         interrupt(self.response)
         await self.response.aclose()
         # While another task or thread is inside the generator it cannot be closed, and ends by itself.
@@ -68,27 +69,31 @@ class AsyncStream:
 
     aclose = close  # async only
 
-    async def _read(self) -> AsyncGenerator[ChatCompletionChunk, None]:
-        reader = ChunkReader(self.response.headers.get(TRACE_ID))
-        pieces = self.response.aiter_bytes()
-        try:
-            async for data in pieces:
-                for chunk in reader.feed(data):
-                    yield chunk
-                if reader.done:
-                    break
-            for chunk in reader.finish():
-                yield chunk
-            await self._drain(pieces)
-        except (httpx.HTTPError, httpx.StreamError) as problem:
-            if not self._closed:
-                raise unreachable(self._base_url, problem) from problem
-        finally:
-            await self.response.aclose()
 
-    async def _drain(self, pieces: AsyncIterator[bytes]) -> None:
-        """Read what follows `[DONE]`, the end of the body, so that the connection can be used again."""
-        if owns_connection(self.response):
-            async with async_at_most(DRAIN_SECONDS, self.response):
-                async for _ in pieces:
-                    pass
+async def _read(
+    response: httpx.Response, base_url: str, closing: threading.Event
+) -> AsyncGenerator[ChatCompletionChunk, None]:
+    reader = ChunkReader(response.headers.get(TRACE_ID))
+    pieces = response.aiter_bytes()
+    try:
+        async for data in pieces:
+            for chunk in reader.feed(data):
+                yield chunk
+            if reader.done:
+                break
+        for chunk in reader.finish():
+            yield chunk
+        await _drain(response, pieces)
+    except (httpx.HTTPError, httpx.StreamError) as problem:
+        if not closing.is_set():
+            raise unreachable(base_url, problem) from problem
+    finally:
+        await response.aclose()
+
+
+async def _drain(response: httpx.Response, pieces: AsyncIterator[bytes]) -> None:
+    """Read what follows `[DONE]`, the end of the body, so that the connection can be used again."""
+    if owns_connection(response):
+        async with async_at_most(DRAIN_SECONDS, response):
+            async for _ in pieces:
+                pass

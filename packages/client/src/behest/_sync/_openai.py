@@ -57,6 +57,12 @@ class OpenAIClients:
             shared.shut()
 
     def _http_client(self) -> Any:
+        with self._guard:
+            if self._shared is None:
+                self._shared = self._new_http_client()
+            return self._shared
+
+    def _new_http_client(self) -> Any:
         import openai as sdk
 
         tokens = self._tokens
@@ -78,7 +84,4 @@ class OpenAIClients:
             def shut(self) -> None:
                 super().close()
 
-        with self._guard:
-            if self._shared is None:
-                self._shared = Shared(event_hooks={"response": [renew]}, trust_env=not self._config.is_loopback)
-            return self._shared
+        return Shared(event_hooks={"response": [renew]}, trust_env=not self._config.is_loopback)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Generator, Iterator
 from types import TracebackType
 from typing import Self
@@ -38,15 +39,15 @@ class Stream:
 
     def __init__(self, response: httpx.Response, base_url: str) -> None:
         self.response = response
-        self._base_url = base_url
-        self._closed = False
-        self._chunks = self._read()
+        self._closing = threading.Event()
+        # The generator knows nothing of this object, so that it ends as soon as nobody holds the stream any more.
+        self._chunks = _read(response, base_url, self._closing)
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> ChatCompletionChunk:
-        if self._closed:
+        if self._closing.is_set():
             raise StopIteration
         return self._chunks.__next__()
 
@@ -60,34 +61,38 @@ class Stream:
 
     def close(self) -> None:
         """End the stream; a loop over it in another task or thread ends too. Closing twice does no harm."""
-        self._closed = True
+        self._closing.set()
         interrupt(self.response)
         self.response.close()
         # While another task or thread is inside the generator it cannot be closed, and ends by itself.
         with contextlib.suppress(RuntimeError, ValueError):
             self._chunks.close()
 
-    def _read(self) -> Generator[ChatCompletionChunk, None, None]:
-        reader = ChunkReader(self.response.headers.get(TRACE_ID))
-        pieces = self.response.iter_bytes()
-        try:
-            for data in pieces:
-                for chunk in reader.feed(data):
-                    yield chunk
-                if reader.done:
-                    break
-            for chunk in reader.finish():
-                yield chunk
-            self._drain(pieces)
-        except (httpx.HTTPError, httpx.StreamError) as problem:
-            if not self._closed:
-                raise unreachable(self._base_url, problem) from problem
-        finally:
-            self.response.close()
 
-    def _drain(self, pieces: Iterator[bytes]) -> None:
-        """Read what follows `[DONE]`, the end of the body, so that the connection can be used again."""
-        if owns_connection(self.response):
-            with at_most(DRAIN_SECONDS, self.response):
-                for _ in pieces:
-                    pass
+def _read(
+    response: httpx.Response, base_url: str, closing: threading.Event
+) -> Generator[ChatCompletionChunk, None, None]:
+    reader = ChunkReader(response.headers.get(TRACE_ID))
+    pieces = response.iter_bytes()
+    try:
+        for data in pieces:
+            for chunk in reader.feed(data):
+                yield chunk
+            if reader.done:
+                break
+        for chunk in reader.finish():
+            yield chunk
+        _drain(response, pieces)
+    except (httpx.HTTPError, httpx.StreamError) as problem:
+        if not closing.is_set():
+            raise unreachable(base_url, problem) from problem
+    finally:
+        response.close()
+
+
+def _drain(response: httpx.Response, pieces: Iterator[bytes]) -> None:
+    """Read what follows `[DONE]`, the end of the body, so that the connection can be used again."""
+    if owns_connection(response):
+        with at_most(DRAIN_SECONDS, response):
+            for _ in pieces:
+                pass
