@@ -81,7 +81,7 @@ def test_a_master_key_that_is_none_is_refused(tmp_path: Path, given_key: str) ->
 
 
 def test_a_lost_master_key_is_not_replaced_while_something_is_sealed_under_it(tmp_path: Path) -> None:
-    with pytest.raises(VaultError, match="master.key is missing"):
+    with pytest.raises(VaultError, match=r"master\.key is missing"):
         load_master_key(tmp_path, None, in_use=True)
 
     assert list(tmp_path.iterdir()) == []

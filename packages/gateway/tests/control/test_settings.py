@@ -27,7 +27,7 @@ def test_null_and_empty_take_a_setting_away() -> None:
         allowed_models=("a",), allowed_origins=("https://a.example",), user_rpm_limit=5, system_prompt="x"
     )
 
-    given = {"allowed_models": None, "allowed_origins": [], "user_rpm_limit": None, "system_prompt": ""}
+    given: dict[str, Any] = {"allowed_models": None, "allowed_origins": [], "user_rpm_limit": None, "system_prompt": ""}
 
     assert read_settings(given, base) == DEFAULTS
 

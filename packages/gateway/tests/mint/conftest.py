@@ -57,7 +57,7 @@ class TokenPlane:
     keys: MintingKeys
     minter: Minter
     project: ProjectSnapshot
-    made: dict[str, str] = field(default_factory=dict)
+    made: dict[str, str] = field(default_factory=dict[str, str])
 
     def minting_keys(self, master: bytes = MASTER, directory: MemoryDirectory | None = None) -> MintingKeys:
         """The keys as another process of the same data directory would open them."""

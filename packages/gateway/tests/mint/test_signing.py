@@ -42,7 +42,7 @@ async def test_no_private_half_is_in_the_data_directory(plane: TokenPlane) -> No
 async def test_another_master_key_is_refused_at_the_start_with_what_to_do(plane: TokenPlane) -> None:
     await plane.keys.ensure()
 
-    with pytest.raises(VaultError, match="restore the PROVIDER_ENCRYPTION_KEY or the master.key"):
+    with pytest.raises(VaultError, match=r"restore the PROVIDER_ENCRYPTION_KEY or the master\.key"):
         await plane.minting_keys(bytes(reversed(range(32)))).ensure()
 
 
