@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ ENV = {
 
 
 @contextmanager
-def serving(app: Path, env: dict[str, str]) -> Iterator[httpx.Client]:
+def serving(app: Path, env: dict[str, str]) -> Generator[httpx.Client]:
     """Run the app as its README says, and give a browser that is on its page."""
     # The socket is bound here and handed down, so that no other process can take the port.
     with socket.create_server(("127.0.0.1", 0)) as listener:

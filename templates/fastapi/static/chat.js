@@ -95,6 +95,7 @@ async function stream(turn) {
   announce("Writing a reply.");
   let finish = null;
   let wait = null;
+  let isBudgetUp = false;
   try {
     for await (const piece of gateway.chat(spokenUpTo(turn), hangUp.signal)) {
       if (piece.text) {
@@ -118,6 +119,7 @@ async function stream(turn) {
       const words = explain(error);
       tell(turn, words.text, error);
       setStatus(turn, words.status);
+      isBudgetUp = error.status === 402;
       if (words.action === "wait") wait = words.seconds;
       else offer(turn, words.action);
     }
@@ -129,7 +131,7 @@ async function stream(turn) {
   find("copy", turn.view).hidden = !turn.answer;
   find("message-after", turn.view).hidden = !turn.answer && turn.status !== "stopped";
   if (turn.status === "done") announce(find("message-text", turn.view).textContent);
-  showBudget({ settled: true });
+  showBudget({ settled: true, isUp: isBudgetUp });
   return wait;
 }
 
@@ -271,7 +273,7 @@ function oncePerFrame(draw) {
 let budgetAsked = 0;
 
 /** Show the tightest budget. Right after a reply, ask again until its hold is settled. */
-async function showBudget({ settled = false } = {}) {
+async function showBudget({ settled = false, isUp = false } = {}) {
   const mine = ++budgetAsked;
   for (let tries = 0; tries < 6; tries++) {
     const usage = await gateway.usage().catch(() => null);
@@ -281,7 +283,7 @@ async function showBudget({ settled = false } = {}) {
     region.hidden = !budget;
     if (!budget) return;
     const words = budgetWords(budget);
-    region.dataset.state = words.state;
+    region.dataset.state = isUp ? "empty" : words.state; // What is left may be too little for any message.
     region.dataset.scope = budget.scope;
     region.dataset.window = budget.window;
     region.dataset.spentUsd = budget.spent_usd;
