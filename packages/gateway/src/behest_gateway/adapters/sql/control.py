@@ -1,14 +1,18 @@
 """What the management plane keeps, in SQLite: the stores of `control.ports` and of `mint.ports`.
 
-Every call is one step of some tens of microseconds on the event loop's thread, so that a read followed by a write has
-nothing between them.
+Every call is one step on the event loop's thread, so that a read followed by a write has nothing between them. A read
+takes some tens of microseconds. A write is on the disk when it returns, whatever the database does otherwise: a key
+that was revoked must stay so through a power cut, and changes are rare enough for an fsync each.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
+import apsw
 import msgspec
 
 from behest_gateway.adapters.sql.database import Database
@@ -26,6 +30,7 @@ class ControlStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._sql = load("control")
+        self._usual: int = next(database.connection.execute("pragma synchronous"))[0]
 
     def _one(self, query: str, *values: Any) -> Row | None:
         rows: list[Row] = list(self._database.connection.execute(self._sql[query], values))
@@ -34,8 +39,18 @@ class ControlStore:
     def _all(self, query: str, *values: Any) -> list[Row]:
         return list(self._database.connection.execute(self._sql[query], values))
 
+    @contextmanager
+    def _durable(self) -> Generator[apsw.Connection]:
+        connection = self._database.connection
+        connection.execute("pragma synchronous = full")
+        try:
+            with self._database.transaction():
+                yield connection
+        finally:
+            connection.execute(f"pragma synchronous = {self._usual}")
+
     def _write(self, *steps: tuple[Any, ...]) -> None:
-        with self._database.transaction() as connection:
+        with self._durable() as connection:
             for query, *values in steps:
                 connection.execute(self._sql[query], tuple(values))
 
@@ -66,7 +81,7 @@ class ControlStore:
     # Projects
 
     def insert_project(self, project: Project) -> bool:
-        with self._database.transaction() as connection:
+        with self._durable() as connection:
             made = connection.execute(
                 self._sql["insert_project"],
                 (
