@@ -309,7 +309,7 @@ SENTENCES: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"scope": "user", "window": "day", "limit_usd": 1, "spent_usd": 0.6, "resets_at": "2026-11-23T17:05:00Z"},
-        "Your budget for today has $0.40 left, which is too little for this message. A shorter one may fit. "
+        "Your budget for today has $0.40 left, which is too little for this message. A shorter one or a new chat may fit. "
         "It starts again at 18:05.",
     ),
     (

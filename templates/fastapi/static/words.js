@@ -89,7 +89,7 @@ function budgetIsUp({ code, details, message }, now) {
   const again = `It starts again ${when(resets, now)}.`;
   const left = Number(limit) - Number(spent) - Number(held);
   if (left > 0.1 * limit) {
-    return `${whose} for ${period} has ${dollars(left)} left, which is too little for this message. A shorter one may fit. ${again}`;
+    return `${whose} for ${period} has ${dollars(left)} left, which is too little for this message. A shorter one or a new chat may fit. ${again}`;
   }
   if (Number(held) > Number(limit) - Number(spent) - 0.1 * limit && Number(held) > 0.1 * limit) {
     return `${whose} for ${period} is taken up by replies that are still being written. Try again when they are done. ${again}`;
