@@ -96,15 +96,17 @@ def management(base_url: str | None, admin_token: str | None, profile_name: str)
     return Management(base_url=address, token=token, tenant=profile.tenant, project=profile.project)
 
 
-def sdk(base_url: str | None, key: str | None, profile_name: str) -> Behest:
-    """Build the SDK's client.
+@contextmanager
+def sdk(base_url: str | None, key: str | None, profile_name: str) -> Generator[Behest, None, None]:
+    """Open the SDK's client, and say its errors as a command does.
 
     Raises:
-        CliError: The address or the key is missing.
+        CliError: The address or the key is missing, nothing answers, or the gateway refuses.
     """
-    from behest import Behest
+    import httpx
+    from behest import Behest, BehestConfigError, BehestError
 
-    from behest_cli.management import check_base_url
+    from behest_cli.management import check_base_url, connectable
 
     profile = profiles.load(profile_name)
     address = check_base_url(_address(base_url, profile))
@@ -115,21 +117,14 @@ def sdk(base_url: str | None, key: str | None, profile_name: str) -> Behest:
             hint="Set BEHEST_KEY to one that `behest key create` printed, or save it once with "
             "`behest profile save --key …`.",
         )
-    return Behest(key=secret, base_url=address)
-
-
-@contextmanager
-def sdk_errors(base_url: str | None = None) -> Generator[None, None, None]:
-    """Say the SDK's errors as a command does."""
-    from behest import BehestConfigError, BehestError
-
     try:
-        yield
+        with Behest(key=secret, base_url=connectable(address)) as behest:
+            yield behest
     except BehestConfigError as error:
         raise UsageError(str(error)) from error
     except BehestError as error:
-        if error.code == "network_error":
-            raise no_gateway_at(base_url or "the given address") from error
+        if isinstance(error.__cause__, httpx.ConnectError):
+            raise no_gateway_at(address) from error
         raise CliError(_told(error), hint=_next_step(error)) from error
 
 

@@ -71,7 +71,7 @@ class Management:
         self._tenant = tenant
         self._project = project
         self._client = httpx.Client(
-            base_url=_connectable(self.base_url),
+            base_url=connectable(self.base_url),
             headers={"Authorization": f"Bearer {token}"},
             timeout=TIMEOUT_SECONDS,
             trust_env=not is_loopback(self.base_url),  # A gateway on this machine is never asked for through a proxy.
@@ -231,9 +231,13 @@ def check_base_url(base_url: str) -> str:
     return base_url
 
 
-def _connectable(base_url: str) -> str:
-    """Replace a slug host: browsers find `{slug}.localhost`, Python does not, and management needs no slug."""
-    return re.sub(r"^(https?://)[^/:@]+\.localhost(?=[:/]|$)", r"\1127.0.0.1", base_url)
+def connectable(base_url: str) -> str:
+    """Replace a slug host: browsers find `{slug}.localhost`, Python does not; the credential says the project anyway.
+
+    >>> connectable("http://demo.localhost:8080")
+    'http://127.0.0.1:8080'
+    """
+    return re.sub(r"^(https?://)[^/:@]+\.localhost(?=[:/]|$)", r"\g<1>127.0.0.1", base_url)
 
 
 def _one_of(entries: list[dict[str, Any]], wanted: str, *, names: tuple[str, ...], noun: str) -> str:

@@ -10,7 +10,7 @@ import typer
 
 from behest_cli import render
 from behest_cli.commands.usage import left
-from behest_cli.connection import BaseUrl, Json, Key, ProfileName, User, sdk, sdk_errors
+from behest_cli.connection import BaseUrl, Json, Key, ProfileName, User, sdk
 
 
 def chat(
@@ -31,7 +31,7 @@ def chat(
         messages.insert(0, {"role": "system", "content": system})
     given: dict[str, Any] = {"model": model, "max_tokens": max_tokens}
     call: dict[str, Any] = {"messages": messages} | {name: value for name, value in given.items() if value is not None}
-    with sdk_errors(), sdk(base_url, key, profile) as behest:
+    with sdk(base_url, key, profile) as behest:
         person = behest.for_user(user)
         if json:
             render.line(json_module.dumps(person.chat.completions.create(**call)))

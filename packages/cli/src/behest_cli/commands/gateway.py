@@ -30,8 +30,9 @@ def gateway(*, json: bool, **settings: Any) -> None:
     os.environ.update(given)
     # The bare name belongs to OpenAI; it is never sent to a provider that was named by an address.
     openai_key = os.environ.get("OPENAI_API_KEY")
-    if openai_key and not os.environ.get(variable_of("openai_base_url")):
-        os.environ.setdefault(variable_of("openai_api_key"), openai_key)
+    named = (variable_of("openai_base_url"), variable_of("openai_api_key"))
+    if openai_key and not any(os.environ.get(name) for name in named):
+        os.environ[variable_of("openai_api_key")] = openai_key
     run_module("behest_gateway", ["--json"] if json else [])
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from behest_cli import render
-from behest_cli.connection import BaseUrl, Key, ProfileName, sdk, sdk_errors
+from behest_cli.connection import BaseUrl, Key, ProfileName, sdk
 
 app = typer.Typer(help="Tokens: what a user's browser calls the gateway with.", no_args_is_help=True)
 
@@ -32,6 +32,6 @@ def mint(
 ) -> None:
     """Mint a token for a user and print it, ready for `$(behest token mint --user ada)`."""
     number_or_name = int(tier) if tier is not None and tier.isdecimal() else tier
-    with sdk_errors(), sdk(base_url, key, profile) as behest:
+    with sdk(base_url, key, profile) as behest:
         minted = behest.auth.mint(user_id=user, session_id=session, tier=number_or_name, ttl=ttl, role=role)
     render.line(json_module.dumps(minted) if json else minted.token)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from behest_cli import render
-from behest_cli.connection import BaseUrl, Json, Key, ProfileName, User, sdk, sdk_errors
+from behest_cli.connection import BaseUrl, Json, Key, ProfileName, User, sdk
 
 if TYPE_CHECKING:
     from behest import UsageReport
@@ -28,7 +28,7 @@ def usage(
     json: Json = False,
 ) -> None:
     """Show what a user has spent, and how much of their budgets is left."""
-    with sdk_errors(), sdk(base_url, key, profile) as behest:
+    with sdk(base_url, key, profile) as behest:
         report = behest.for_user(user).usage.get(from_=since, to=until, granularity=granularity)
     if json:
         render.line(json_module.dumps(report))
