@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent
 CONSTRAINTS = ROOT / "constraints.txt"
 PACKAGES = sorted(path.parent for path in ROOT.glob("packages/*/pyproject.toml"))
 
-APART = {"e2e", "interop", "bench"}
+APART = {"e2e", "interop"}
 """Folders of tests/ with a session of their own; every other one is part of `unit`."""
 
 
@@ -102,7 +102,7 @@ def interop(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure CPU per request, latency, start and memory beside nginx and other gateways on this machine."""
     install(session)
-    session.run("python", "tests/bench/run.py", *session.posargs, interrupt_timeout=30)
+    session.run("python", "-m", "benchmarks", *session.posargs, interrupt_timeout=30)
 
 
 @nox.session(venv_backend="none")
@@ -192,9 +192,9 @@ def browser(session: nox.Session) -> dict[str, str]:
 
 
 def find_chromium() -> str | None:
-    """Name the first Chromium on PATH."""
+    """Name the Chromium that BEHEST_CHROMIUM says, or the first one on PATH."""
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    return next((found for name in names if (found := shutil.which(name))), None)
+    return os.environ.get("BEHEST_CHROMIUM") or next((found for name in names if (found := shutil.which(name))), None)
 
 
 def pins() -> list[str]:
