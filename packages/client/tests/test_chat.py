@@ -188,7 +188,10 @@ async def test_the_callers_http_client_is_used_and_left_open(make: Callable[...,
     assert {seen.headers["x-team"] for seen in gateway.seen} == {"blue"}
     assert decode_token(gateway.seen[-1].headers["authorization"].removeprefix("Bearer ")).uid == "u_42"
     assert not own.is_closed
-    await done(own.aclose() if isinstance(own, httpx.AsyncClient) else own.close())
+    if isinstance(own, httpx.AsyncClient):
+        await own.aclose()
+    else:
+        own.close()
 
 
 async def test_an_http_client_of_the_other_kind_is_refused(make: Callable[..., Any]) -> None:

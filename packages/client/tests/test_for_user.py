@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -54,12 +55,13 @@ async def test_a_call_may_name_another_session_but_no_other_user(client: Any, ga
 
     await done(ada.chat.completions.create(messages=HELLO, session_id="s_2"))
     await done(ada.chat.completions.create(messages=HELLO, user_id="ada"))
-    for call in (
+    calls: list[Callable[[], Any]] = [
         lambda: ada.chat.completions.create(messages=HELLO, user_id="grace"),
         lambda: ada.auth.mint(user_id="grace"),
         lambda: ada.threads.list(user_id="grace"),
         lambda: ada.usage.get(user_id="grace"),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(BehestBadRequestError, match="speaks for user 'ada' only"):
             await done(call())
 

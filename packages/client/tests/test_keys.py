@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 
 import pytest
 from behest import BehestConfigError, detect_mode
@@ -28,7 +29,7 @@ def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-ENCODINGS = {
+ENCODINGS: dict[str, Callable[[str], str]] = {
     "behest_pk_ and raw PEM": lambda pem: f"behest_pk_{pem}",
     "behest_pk_ and base64": lambda pem: f"behest_pk_{_base64(pem)}",
     "base64": _base64,
@@ -50,9 +51,8 @@ ENCODINGS = {
 
 @pytest.mark.parametrize("encode", ENCODINGS.values(), ids=ENCODINGS.keys())
 def test_a_private_key_is_understood_in_every_encoding(
-    encode: object, any_pem: str, rsa_keys: list[rsa.RSAPrivateKey]
+    encode: Callable[[str], str], any_pem: str, rsa_keys: list[rsa.RSAPrivateKey]
 ) -> None:
-    assert callable(encode)
     mode, pem = detect_mode(encode(any_pem))
 
     assert mode == "sign"

@@ -63,14 +63,15 @@ async def test_mint_always_makes_a_new_token(client: Any, gateway: StubGateway) 
 async def test_an_empty_or_reserved_user_is_refused_before_anything_is_sent(
     user_id: str, client: Any, gateway: StubGateway
 ) -> None:
-    for call in (
+    calls: list[Callable[[], Any]] = [
         lambda: client.auth.mint(user_id=user_id),
         lambda: client.chat.completions.create(messages=HELLO, user_id=user_id),
         lambda: client.threads.list(user_id=user_id),
         lambda: client.usage.get(user_id=user_id),
         lambda: client.for_user(user_id),
         lambda: client.openai(user_id=user_id),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(BehestBadRequestError):
             await done(call())
     assert gateway.seen == []

@@ -18,7 +18,8 @@ HELLO = [{"role": "user", "content": "Hello"}]
 
 
 async def test_a_token_is_kept_for_the_same_user_session_and_tier(client: Any, gateway: StubGateway) -> None:
-    for options in [{}, {"user_id": "ada"}, {"user_id": "ada", "tier": 2}, {"user_id": "ada", "session_id": "s_1"}]:
+    ada: dict[str, Any] = {"user_id": "ada"}
+    for options in [{}, ada, {**ada, "tier": 2}, {**ada, "session_id": "s_1"}]:
         for _ in range(2):
             await done(client.chat.completions.create(messages=HELLO, **options))
             await done(client.usage.get(**options))
