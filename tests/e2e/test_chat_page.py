@@ -309,8 +309,8 @@ SENTENCES: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"scope": "user", "window": "day", "limit_usd": 1, "spent_usd": 0.6, "resets_at": "2026-11-23T17:05:00Z"},
-        "Your budget for today has $0.40 left, which is too little for this message. A shorter one or a new chat may fit. "
-        "It starts again at 18:05.",
+        "Your budget for today has $0.40 left, which is too little for this message. "
+        "A shorter one or a new chat may fit. The budget starts again at 18:05.",
     ),
     (
         {
@@ -318,7 +318,7 @@ SENTENCES: list[tuple[dict[str, Any], str]] = [
             "resets_at": "2026-11-23T17:05:00Z",
         },
         "Your budget for today is taken up by replies that are still being written. Try again when they are done. "
-        "It starts again at 18:05.",
+        "The budget starts again at 18:05.",
     ),
     ({}, "Your budget is used up."),
 ]

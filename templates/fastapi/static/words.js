@@ -35,7 +35,7 @@ export function budgetWords(budget, now = new Date()) {
   const whose = budget.scope === "project" ? " by everybody" : "";
   return {
     spent: `${dollars(spent, 3)} of ${dollars(limit, 3)} spent ${period}${whose}`,
-    resets: `Starts again ${when(budget.resets_at, now)}`,
+    resets: `Resets ${when(budget.resets_at, now)}`,
     spentPercent: Math.min(100, used * 100),
     heldPercent: Math.min(100 - Math.min(100, used * 100), limit > 0 ? (held / limit) * 100 : 0),
     state: used >= 0.95 ? "empty" : used >= 0.75 ? "low" : "ok",
@@ -86,13 +86,13 @@ function budgetIsUp({ code, details, message }, now) {
   if (!window || !resets) return code === "tier_limit" ? message : "Your budget is used up.";
   const whose = scope === "project" ? "The budget that everybody here shares" : "Your budget";
   const period = PERIODS[window] ?? `this ${window}`;
-  const again = `It starts again ${when(resets, now)}.`;
+  const again = `starts again ${when(resets, now)}.`;
   const left = Number(limit) - Number(spent) - Number(held);
   if (left > 0.1 * limit) {
-    return `${whose} for ${period} has ${dollars(left)} left, which is too little for this message. A shorter one or a new chat may fit. ${again}`;
+    return `${whose} for ${period} has ${dollars(left)} left, which is too little for this message. A shorter one or a new chat may fit. The budget ${again}`;
   }
   if (Number(held) > Number(limit) - Number(spent) - 0.1 * limit && Number(held) > 0.1 * limit) {
-    return `${whose} for ${period} is taken up by replies that are still being written. Try again when they are done. ${again}`;
+    return `${whose} for ${period} is taken up by replies that are still being written. Try again when they are done. The budget ${again}`;
   }
-  return `${whose} for ${period} is used up. ${again}`;
+  return `${whose} for ${period} is used up. It ${again}`;
 }
