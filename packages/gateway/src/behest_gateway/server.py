@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import logging
@@ -78,7 +79,7 @@ def serve(settings: Settings, *, as_json: bool) -> None:
         "interface": "asgi3",
         "access_log": False,
         "log_config": None,
-        "log_level": "warning",
+        "log_level": "error",
         "proxy_headers": False,
         "server_header": False,
         "date_header": False,
@@ -91,6 +92,7 @@ def serve(settings: Settings, *, as_json: bool) -> None:
         listener.close()
         raise
     server = _Server(uvicorn.Config(front, **options), ready)
-    server.run(sockets=[listener])
-    if not server.started:
-        raise StartError("the gateway could not start; the lines above say why")
+    with contextlib.suppress(SystemExit):  # How uvicorn reports a start that failed; the reason is the front's.
+        server.run(sockets=[listener])
+    if front.start_failure is not None:
+        raise front.start_failure

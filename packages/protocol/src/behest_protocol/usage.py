@@ -6,7 +6,6 @@ The OpenAI dialect counts cached tokens inside `prompt_tokens` and reasoning tok
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -27,11 +26,11 @@ class Usage:
     audio_output: int = 0
 
 
-def _object(value: object) -> Mapping[str, Any] | None:
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else None
+def _object(value: object) -> dict[str, Any] | None:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
-def _count(source: Mapping[str, Any], name: str) -> int:
+def _count(source: dict[str, Any], name: str) -> int:
     value = source.get(name)
     if value is None:
         return 0

@@ -191,6 +191,8 @@ class Front:
         self._max_body_bytes = max_body_bytes
         self._body_timeout = body_timeout
         self._access_log = access_log
+        self.start_failure: Exception | None = None
+        """Why `on_start` failed, if it did."""
         self._on_start = on_start
         self._on_stop = on_stop
         self._reads: dict[str, Callable[[Request], Awaitable[tuple[Identified, Reply]]]] = {
@@ -215,7 +217,12 @@ class Front:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        await self._on_start()
+        try:
+            await self._on_start()
+        except Exception as problem:
+            self.start_failure = problem
+            await send({"type": "lifespan.startup.failed", "message": ""})
+            return
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self._on_stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 import msgspec
@@ -17,6 +18,7 @@ MAX_MODEL = 200
 
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _LIMITS = ("max_completion_tokens", "max_tokens")
+_MODEL = re.compile(rf"[!-~]{{1,{MAX_MODEL}}}")
 _decoder = msgspec.json.Decoder()
 
 
@@ -77,8 +79,9 @@ def choose_model(asked: object, settings: ProjectSettings) -> str:
     """
     if asked is None or asked in ("", "default"):
         return settings.provider_model
-    if not isinstance(asked, str) or len(asked) > MAX_MODEL:
-        raise invalid("'model' must be the name of a model.", "model")
+    # The name goes into headers and messages, and price tables match by prefix: no spaces, no control characters.
+    if not isinstance(asked, str) or _MODEL.fullmatch(asked) is None:
+        raise invalid(f"'model' must be a model's name: up to {MAX_MODEL} visible ASCII characters.", "model")
     allowed = settings.allowed_models
     if asked != settings.provider_model and allowed is not None and asked not in allowed:
         names = ", ".join(dict.fromkeys((settings.provider_model, *allowed)))
