@@ -161,7 +161,8 @@ class StubGateway:
             planned = plan.popleft() if plan else None
             if isinstance(planned, Silence):
                 self.seen.append(seen)
-                await reader.read()
+                with contextlib.suppress(ConnectionError):
+                    await reader.read()
                 self.hung_up.set()
                 return
             if isinstance(planned, Cut):
@@ -323,9 +324,9 @@ class StubGateway:
         sending = asyncio.ensure_future(self._send(writer, pieces))
         await asyncio.wait({gone, sending}, return_when=asyncio.FIRST_COMPLETED)
         if gone.done() and not gone.cancelled():
-            with contextlib.suppress(OSError):
-                if gone.result() == b"":
-                    self.hung_up.set()
+            # A client that closes with bytes unread resets the connection instead of ending it.
+            if gone.exception() is not None or gone.result() == b"":
+                self.hung_up.set()
             sending.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await sending

@@ -223,3 +223,12 @@ async def test_a_proxy_of_the_environment_is_not_asked_for_a_gateway_on_this_mac
 
     assert (await done(client.chat.completions.create(messages=HELLO))).text == "Hello, default!"
     assert (await done(client.openai().chat.completions.create(model="default", messages=HELLO))).choices
+
+
+async def test_a_name_under_localhost_is_found_on_this_machine(make: Callable[..., Any], gateway: StubGateway) -> None:
+    client = make(base_url=gateway.base_url.replace("127.0.0.1", "amber-fox-042.localhost"))
+
+    assert (await done(client.chat.completions.create(messages=HELLO))).text == "Hello, default!"
+    assert (await done(client.openai().chat.completions.create(model="default", messages=HELLO))).choices
+    port = gateway.base_url.rpartition(":")[2]
+    assert {seen.headers["host"] for seen in gateway.seen} == {f"amber-fox-042.localhost:{port}"}

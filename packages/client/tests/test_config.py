@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from behest import AsyncBehest, Behest, BehestConfigError, ResolvedConfig, resolve_config
+from behest._address import Address, address_of
 
 from .stub_gateway import API_KEY, PROJECT, TENANT
 
@@ -203,3 +206,26 @@ def test_a_broken_private_key_is_found_when_the_client_is_made() -> None:
 )
 def test_a_gateway_on_this_machine_is_known_as_such(address: str, is_loopback: bool) -> None:
     assert resolve_config(key=API_KEY, base_url=address).is_loopback is is_loopback
+
+
+@pytest.mark.parametrize(
+    "address", ["http://localhost:8080", "https://a.localhost", "https://ai.example.com/behest", "http://[::1]:1"]
+)
+def test_any_other_address_is_connected_to_as_it_is(address: str) -> None:
+    assert address_of(address) == Address(url=address)
+
+
+def test_a_path_and_a_port_of_a_name_under_localhost_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object) -> None:
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+
+    assert address_of("http://a.localhost:81/x") == Address(url="http://127.0.0.1:81/x", host="a.localhost:81")
+    assert address_of("http://a.localhost") == Address(url="http://127.0.0.1", host="a.localhost")
+
+
+def test_a_name_under_localhost_that_the_system_knows_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [])
+
+    assert address_of("http://a.localhost:81") == Address(url="http://a.localhost:81")

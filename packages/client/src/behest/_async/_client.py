@@ -111,7 +111,7 @@ class AsyncBehest:
         self._transport = AsyncTransport(self.config)
         self._minter = AsyncMinter(self.config, self._transport)
         self._tokens = AsyncTokenSource(self._minter)
-        self._openai = AsyncOpenAIClients(self.config, self._tokens)
+        self._openai = AsyncOpenAIClients(self.config, self._transport.address, self._tokens)
         self.auth = self._auth_module()
         self.chat = AsyncChatModule(self.auth, self.config.base_url)
         self.threads = AsyncThreadsModule(self.auth)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from behest_protocol.headers import SESSION_ID, SHOULD_RETRY, THREAD_ID
 
+from .._address import Address
 from .._config import ResolvedConfig
 from .._minting import TokenRequest
 from .._openai_package import check_openai
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 class AsyncOpenAIClients:
     """Makes OpenAI clients that share one pool of connections, however many users they speak for."""
 
-    def __init__(self, config: ResolvedConfig, tokens: AsyncTokenSource) -> None:
+    def __init__(self, config: ResolvedConfig, address: Address, tokens: AsyncTokenSource) -> None:
         self._config = config
+        self._address = address
         self._tokens = tokens
         self._guard = threading.Lock()
         self._shared: Any = None
@@ -41,11 +43,11 @@ class AsyncOpenAIClients:
 
         if "http_client" not in options:
             options["http_client"] = self._http_client()
-        options.setdefault("base_url", f"{self._config.base_url}/v1")
+        options.setdefault("base_url", f"{self._address.url}/v1")
         options.setdefault("max_retries", self._config.max_retries)
         if self._config.timeout is not None:
             options.setdefault("timeout", self._config.timeout)
-        ids = {SESSION_ID: request.session_id, THREAD_ID: thread_id}
+        ids = {"Host": self._address.host, SESSION_ID: request.session_id, THREAD_ID: thread_id}
         headers = {name: value for name, value in ids.items() if value is not None}
         headers.update(options.pop("default_headers", None) or {})
         return sdk.AsyncOpenAI(api_key=fresh_token, default_headers=headers, **options)

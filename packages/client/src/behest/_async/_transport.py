@@ -9,6 +9,7 @@ import threading
 import httpx
 from behest_protocol import headers as names
 
+from .._address import address_of
 from .._config import ResolvedConfig
 from .._errors import BehestConfigError, BehestError
 from .._retry import RetryPolicy
@@ -22,6 +23,9 @@ logger = logging.getLogger("behest")
 class AsyncTransport:
     """The connections to one gateway.
 
+    Attributes:
+        address: Where they lead.
+
     Raises:
         BehestConfigError: The given HTTP client is of another kind.
     """
@@ -30,6 +34,7 @@ class AsyncTransport:
         given = config.http_client
         if given is not None and not isinstance(given, httpx.AsyncClient):
             raise BehestConfigError("http_client must be an httpx.AsyncClient.", code="invalid_option")
+        self.address = address_of(config.base_url)
         self._config = config
         self._given = given
         self._own: httpx.AsyncClient | None = None
@@ -104,13 +109,15 @@ class AsyncTransport:
         headers = httpx.Headers(ask.headers)
         headers["Authorization"] = f"Bearer {token}"
         headers["User-Agent"] = f"behest-python/{__version__}"
+        if self.address.host is not None:
+            headers["Host"] = self.address.host
         if session_id is not None:
             headers[names.SESSION_ID] = session_id
         if ask.body is not None:
             headers["Content-Type"] = "application/json"
         request = http.build_request(
             ask.method,
-            self._config.base_url + ask.path,
+            self.address.url + ask.path,
             params=dict(ask.query) or None,
             content=ask.body,
             headers=headers,

@@ -112,7 +112,7 @@ class Behest:
         self._transport = Transport(self.config)
         self._minter = Minter(self.config, self._transport)
         self._tokens = TokenSource(self._minter)
-        self._openai = OpenAIClients(self.config, self._tokens)
+        self._openai = OpenAIClients(self.config, self._transport.address, self._tokens)
         self.auth = self._auth_module()
         self.chat = ChatModule(self.auth, self.config.base_url)
         self.threads = ThreadsModule(self.auth)
