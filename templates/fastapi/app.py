@@ -36,7 +36,7 @@ def content_security_policy(settings: Settings) -> str:
             "default-src 'none'",
             "script-src 'self'",
             "style-src 'self'",
-            "img-src 'self' data:",
+            "img-src 'self'",
             f"connect-src 'self' {settings.base_url}",
             "base-uri 'none'",
             "form-action 'self'",

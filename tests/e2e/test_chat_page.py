@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Route, expect
 
+from ..templates.rendering import ROOT
 from .conftest import PHONE, OpenTab
-from .product import ROOT, Shop
+from .product import Shop
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -324,38 +325,70 @@ SENTENCES: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+Evaluate = Callable[[str, Any], Awaitable[Any]]
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def words(browser: Browser) -> Any:
-    """`words.js`, in a browser in Berlin: `await words("dollars(1)")`."""
+async def evaluate(browser: Browser) -> AsyncGenerator[Evaluate]:
+    """The page's modules alone, in a browser in Berlin: `await evaluate("words.dollars(argument)", 1)`.
+
+    An expression may use `words` (words.js), `sse` (sse.js), `argument` and `now`, noon on 23 November 2026 in UTC.
+    """
     context = await browser.new_context(locale="en-GB", timezone_id="Europe/Berlin")
     page = await context.new_page()
-    source = (ROOT / "templates/fastapi/static/words.js").read_text(encoding="utf-8")
+    static = ROOT / "templates/fastapi/static"
+    sources = [(static / name).read_text(encoding="utf-8") for name in ("words.js", "sse.js")]
 
-    async def evaluate(expression: str, argument: Any = None) -> Any:
-        script = "async ([source, argument]) => { const words = await import('data:text/javascript,' + "
-        script += "encodeURIComponent(source)); const now = new Date('2026-11-23T12:00:00Z'); return "
-        return await page.evaluate(f"{script}words.{expression}; }}", [source, argument])
+    async def evaluate_one(expression: str, argument: Any) -> Any:
+        return await page.evaluate(
+            "async ([sources, argument]) => {"
+            "  const load = (source) => import('data:text/javascript,' + encodeURIComponent(source));"
+            "  const [words, sse] = await Promise.all(sources.map(load));"
+            "  const now = new Date('2026-11-23T12:00:00Z');"
+            f"  return await ({expression});"
+            "}",
+            [sources, argument],
+        )
 
-    yield evaluate
+    yield evaluate_one
     await context.close()
 
 
-async def test_a_402_says_which_budget_is_used_up_and_until_when(words: Callable[..., Any]) -> None:
+async def test_a_402_says_which_budget_is_used_up_and_until_when(evaluate: Evaluate) -> None:
     for details, sentence in SENTENCES:
         error = {"status": 402, "code": "quota_exceeded", "message": "x", "details": details}
-        said = await words("explain(argument, now)", error)
+        said = await evaluate("words.explain(argument, now)", error)
         assert (said["status"], said["action"], said["text"]) == ("blocked", None, sentence)
 
 
-async def test_money_is_short_and_never_rounds_a_cost_to_nothing(words: Callable[..., Any]) -> None:
+async def test_money_is_short_and_never_rounds_a_cost_to_nothing(evaluate: Evaluate) -> None:
     amounts = [0, 0.00000012, 0.000042, 0.004, 0.0123, 0.099, 0.1, 0.5, 1, 12.345]
-    assert [await words("dollars(argument)", amount) for amount in amounts] == [
+    assert [await evaluate("words.dollars(argument)", amount) for amount in amounts] == [
         *("$0", "$0.00000012", "$0.000042", "$0.004", "$0.012", "$0.099", "$0.10", "$0.50", "$1.00", "$12.35"),
     ]
 
 
-async def test_every_refusal_has_a_sentence_without_jargon(words: Callable[..., Any]) -> None:
+async def test_every_refusal_has_a_sentence_without_jargon(evaluate: Evaluate) -> None:
     for status in (400, 401, 402, 403, 408, 413, 422, 429, 451, 500, 502, 503, 504):
-        said = await words("explain(argument, now)", {"status": status, "code": "x", "message": "m", "details": {}})
+        said = await evaluate(
+            "words.explain(argument, now)", {"status": status, "code": "x", "message": "m", "details": {}}
+        )
         assert re.fullmatch(r"[A-Z][^{}_<>]+[.m]", said["text"]), said
         assert said["status"] in ("blocked", "error")
+
+
+async def test_events_are_read_however_the_network_cuts_them(evaluate: Evaluate) -> None:
+    stream = ': hi\r\ndata: {"a":"ä€😀"}\r\n\r\nevent: x\nid: 1\ndata:one\ndata: two\n\n\n\rdata: [DONE]\r\rdata: rest'
+    read_in_two = """(async () => {
+        const bytes = new TextEncoder().encode(argument);
+        const seen = new Set();
+        for (let cut = 0; cut <= bytes.length; cut++) {
+            const body = new ReadableStream({ start(to) {
+                to.enqueue(bytes.slice(0, cut)); to.enqueue(bytes.slice(cut)); to.close(); } });
+            const events = [];
+            for await (const event of sse.readEvents(body)) events.push(event);
+            seen.add(JSON.stringify(events));
+        }
+        return [...seen];
+    })()"""
+    assert await evaluate(read_in_two, stream) == ['["{\\"a\\":\\"ä€😀\\"}","one\\ntwo","[DONE]","rest"]']

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import base64
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -18,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from .rendering import ROOT, python
+from .rendering import ROOT, listening, python, serving
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 ENV = {
@@ -35,23 +32,14 @@ ENV = {
 
 
 @contextmanager
-def serving(app: Path, env: dict[str, str]) -> Generator[httpx.Client]:
-    """Run the app as its README says, and give a browser that is on its page."""
-    # The socket is bound here and handed down, so that no other process can take the port.
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        process = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", "app:app", "--fd", str(listener.fileno()), "--log-level", "warning"],
-            cwd=app,
-            env={"PYTHONDONTWRITEBYTECODE": "1", **env},
-            pass_fds=[listener.fileno()],
-        )
-        try:
-            with httpx.Client(base_url=url, headers={"Origin": url}, timeout=20, trust_env=False) as browser:
-                yield browser  # The listener is open already: the first request waits until the app accepts it.
-        finally:
-            process.terminate()
-            process.wait(timeout=20)
+def browsing(app: Path, env: dict[str, str]) -> Generator[httpx.Client]:
+    """Run the app, and give a browser that is on its page."""
+    with (
+        listening() as (listener, url),
+        serving(app, listener, env),
+        httpx.Client(base_url=url, headers={"Origin": url}, timeout=20, trust_env=False) as browser,
+    ):
+        yield browser
 
 
 def claims_in(answer: httpx.Response) -> dict[str, Any]:
@@ -77,7 +65,7 @@ def test_its_python_is_typed_and_tidy(fastapi_app: Path, tmp_path: Path) -> None
 
 def test_a_user_cannot_say_who_they_are(fastapi_app: Path) -> None:
     lies: dict[str, Any] = {"user_id": "bob", "userId": "bob", "uid": "bob", "sub": "bob", "tier": 3, "role": "admin"}
-    with serving(fastapi_app, ENV) as browser:
+    with browsing(fastapi_app, ENV) as browser:
         assert browser.post("/api/behest/token", json=lies).status_code == 401
         assert browser.post("/api/sign-in", json={"user": "alice"}).status_code == 204
         session = f"app_session={browser.cookies['app_session']}"
@@ -94,7 +82,7 @@ def test_a_user_cannot_say_who_they_are(fastapi_app: Path) -> None:
 
 
 def test_another_sites_page_gets_no_token_and_no_permission(fastapi_app: Path) -> None:
-    with serving(fastapi_app, ENV) as browser:
+    with browsing(fastapi_app, ENV) as browser:
         assert browser.post("/api/sign-in", json={"user": "alice"}).status_code == 204
         for origin in ("https://evil.test", "null", str(browser.base_url).replace("127.0.0.1", "localhost")):
             answer = browser.post("/api/behest/token", headers={"Origin": origin})
@@ -112,7 +100,7 @@ def test_another_sites_page_gets_no_token_and_no_permission(fastapi_app: Path) -
 
 @pytest.mark.parametrize("app_env", ["production", "", "Development "])
 def test_the_sign_in_without_passwords_is_refused_outside_development(fastapi_app: Path, app_env: str) -> None:
-    with serving(fastapi_app, {**ENV, "APP_ENV": app_env}) as browser:
+    with browsing(fastapi_app, {**ENV, "APP_ENV": app_env}) as browser:
         answer = browser.post("/api/sign-in", json={"user": "alice"})
         assert answer.status_code == 403
         assert "APP_ENV" in answer.text
@@ -133,7 +121,7 @@ def test_a_start_without_a_setting_ends_with_one_sentence(fastapi_app: Path, mis
 
 def test_a_gateway_that_is_not_there_is_said_plainly(fastapi_app: Path) -> None:
     env = {**ENV, "BEHEST_KEY": f"behest_sk_live_{'0' * 32}"}
-    with serving(fastapi_app, env) as browser:
+    with browsing(fastapi_app, env) as browser:
         assert browser.post("/api/sign-in", json={"user": "alice"}).status_code == 204
         answer = browser.post("/api/behest/token")
         assert answer.status_code == 502
@@ -141,5 +129,5 @@ def test_a_gateway_that_is_not_there_is_said_plainly(fastapi_app: Path) -> None:
 
 
 def test_the_app_runs_where_it_lies_too(tmp_path: Path) -> None:
-    with serving(ROOT / "templates/fastapi", ENV) as browser:
+    with browsing(ROOT / "templates/fastapi", ENV) as browser:
         assert browser.get("/api/config").json() == {"baseUrl": "http://127.0.0.1:9", "name": "Test"}

@@ -26,15 +26,20 @@ def git(*arguments: str, cwd: Path) -> None:
     assert code == 0, output
 
 
+def commit(repository: Path, tag: str | None = None) -> None:
+    git("add", "--all", cwd=repository)
+    git("commit", "--quiet", "--message", "As it is", cwd=repository)
+    if tag:
+        git("tag", tag, cwd=repository)
+
+
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The templates as a git repository that holds what this one's .gitignore lets it hold."""
     folder = export(tmp_path_factory.mktemp("repository"))
     shutil.copy(ROOT / ".gitignore", folder)
     git("init", "--quiet", cwd=folder)
-    git("add", "--all", cwd=folder)
-    git("commit", "--quiet", "--message", "Templates", cwd=folder)
-    git("tag", "v1.2.3", cwd=folder)
+    commit(folder, "v1.2.3")
     return folder
 
 
@@ -75,7 +80,6 @@ def test_no_secret_is_asked_or_written(fastapi_app: Path) -> None:
 
 
 def test_the_documented_command_works_from_git_without_trust(repository: Path, tmp_path: Path) -> None:
-    (repository / "templates/fastapi/app.py").touch()
     code, output = python("-m", "copier", "copy", "--defaults", str(repository), "my-chat", cwd=tmp_path)
     assert code == 0, output
     assert files_of(tmp_path / "my-chat") == sorted(FASTAPI_FILES)
@@ -83,13 +87,35 @@ def test_the_documented_command_works_from_git_without_trust(repository: Path, t
     assert "uv run --env-file .env uvicorn app:app --port 8000" in output
 
 
+def test_an_app_that_was_changed_takes_a_newer_template_in(source: Path, tmp_path: Path) -> None:
+    template, app = tmp_path / "template", tmp_path / "app"
+    shutil.copytree(source, template)
+    git("init", "--quiet", cwd=template)
+    commit(template, "v1.0.0")
+    assert python("-m", "copier", "copy", "--defaults", str(template), str(app), cwd=tmp_path)[0] == 0
+    (app / "auth.py").write_text('"""Ours."""\n')
+    (app / "origin.py").unlink()
+    git("init", "--quiet", cwd=app)
+    commit(app)
+    with (template / "templates/fastapi/static/style.css").open("a") as style:
+        style.write("/* newer */\n")
+    commit(template, "v1.1.0")
+
+    code, output = python("-m", "copier", "update", "--defaults", cwd=app)
+    assert code == 0, output
+    assert answers_of(app)["_commit"] == "v1.1.0"
+    assert (app / "static/style.css").read_text().endswith("/* newer */\n")
+    assert (app / "auth.py").read_text() == '"""Ours."""\n'
+    assert not (app / "origin.py").exists()
+
+
 def test_an_app_made_from_an_address_takes_the_sdk_from_the_same_commit(repository: Path, tmp_path: Path) -> None:
     address = f"git+{repository.as_uri()}"
     app = render(address, tmp_path / "app")
-    code, commit = run("git", "rev-parse", "HEAD", cwd=repository)
+    code, head = run("git", "rev-parse", "HEAD", cwd=repository)
     assert code == 0
     [sdk] = [name for name in project_of(app)["dependencies"] if name.startswith("behest-ai")]
-    assert sdk == f"behest-ai @ {address}@{commit.strip()}#subdirectory=packages/client"
+    assert sdk == f"behest-ai @ {address}@{head.strip()}#subdirectory=packages/client"
 
 
 @pytest.mark.parametrize("packages", ["/srv/behest/packages", "C:\\Users\\Jane Doe\\behest\\packages"])

@@ -24,7 +24,10 @@ let current = null;
 let gateway;
 let me;
 
-start();
+start().catch((problem) => {
+  find("greeting").textContent = "Something is wrong";
+  find("empty").querySelector("p").textContent = `The app does not answer as it should: ${problem.message} Reload the page.`;
+});
 
 async function start() {
   const [config, who] = await Promise.all([read("/api/config"), read("/api/me")]);
