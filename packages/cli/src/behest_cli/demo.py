@@ -29,7 +29,7 @@ from behest_cli.scaffold import scaffold
 DATA_DIR = Path(".behest/demo")
 APP_PORT = 8000
 APP_SECONDS = 60.0
-EACH_USER_USD = "0.0005"
+EACH_USER_USD = "0.0003"
 """Enough for some short answers of the default model, and soon used up."""
 
 STEPS = 4

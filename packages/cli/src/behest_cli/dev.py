@@ -148,7 +148,7 @@ class DevStack:
             deadline = time.monotonic() + self._timeout
             provider, provider_url = self._start_provider(stack, remembered, deadline)
             base_url = self._start_gateway(stack, remembered, provider, deadline)
-            with Management(base_url=_local(base_url), token=remembered.admin_token) as management:
+            with Management(base_url=base_url, token=remembered.admin_token) as management:
                 _seed(management, remembered, (*ORIGINS, *self._allow_origins), self._save)
             self.ready = Ready(
                 base_url=base_url,
@@ -237,7 +237,7 @@ class DevStack:
             exits=self._exits,
         )
         stack.callback(child.stop)
-        base_url = str(child.wait_ready(deadline)["base_url"])
+        base_url = _local(str(child.wait_ready(deadline)["base_url"]))
         remembered.gateway_port = _port_of(base_url)
         self._save(remembered)
         return base_url
@@ -405,7 +405,7 @@ def _port_of(url: str) -> int:
 
 
 def _local(base_url: str) -> str:
-    """Reach a gateway that listens on every address."""
+    """Name an address of a gateway that listens on all of them."""
     return base_url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 

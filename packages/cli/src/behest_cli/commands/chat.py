@@ -53,11 +53,14 @@ def stream(chunks: Any) -> tuple[float | None, bool]:
         What it cost in US dollars, None when the gateway did not say; and whether it was cut before its end.
     """
     cost, is_cut = None, False
-    for chunk in chunks:
-        sys.stdout.write(chunk.text)
+    try:
+        for chunk in chunks:
+            sys.stdout.write(chunk.text)
+            sys.stdout.flush()
+            is_cut = is_cut or any(choice.finish_reason == "length" for choice in chunk.choices)
+            if chunk.usage is not None and chunk.usage.cost_usd is not None:
+                cost = chunk.usage.cost_usd
+    finally:
+        sys.stdout.write("\n")
         sys.stdout.flush()
-        is_cut = is_cut or any(choice.finish_reason == "length" for choice in chunk.choices)
-        if chunk.usage is not None and chunk.usage.cost_usd is not None:
-            cost = chunk.usage.cost_usd
-    sys.stdout.write("\n")
     return cost, is_cut
