@@ -74,7 +74,7 @@ def read_body(body: bytes | dict[str, Any]) -> MintRequest:
             raise GatewayError("payload_too_large", f"A mint body has at most {MAX_BODY_BYTES} bytes.")
         try:
             decoded: object = msgspec.json.decode(body)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise invalid("The body is not JSON; send an object with user_id.") from None
     else:
         decoded = body

@@ -38,8 +38,9 @@ _UNBOUNDED_FIELDS = (
     "web_search_options",
 )
 _SERVICE_TIERS = (None, "auto", "default", "flex")
-_TEXT_PARTS = frozenset({"text", "refusal", "input_text", "output_text"})
-_TOOL_TYPES = frozenset({"function", "custom"})
+# Tuples, not sets: what is looked for in them is the caller's, and may be a list.
+_TEXT_PARTS = ("text", "refusal", "input_text", "output_text")
+_TOOL_TYPES = ("function", "custom")
 
 
 def _list_of_objects(value: object) -> list[dict[str, Any]]:
@@ -61,9 +62,8 @@ def _uncovered_field(body: dict[str, Any]) -> str | None:
             return f"messages[{index}].audio"
         content = message.get("content")
         if isinstance(content, list):
-            for at, part in enumerate(cast("list[object]", content)):
-                kind = cast("dict[str, object]", part).get("type") if isinstance(part, dict) else "text"
-                if kind not in _TEXT_PARTS:
+            for at, part in enumerate(cast("list[dict[str, object]]", content)):
+                if part.get("type") not in _TEXT_PARTS:
                     return f"messages[{index}].content[{at}]"
     for index, tool in enumerate(_list_of_objects(body.get("tools"))):
         if tool.get("type") not in _TOOL_TYPES:

@@ -96,7 +96,8 @@ def caller_from_claims(claims: Mapping[str, Any], key: VerificationKey, issuers:
     audience = claims.get("aud")
     if audience != AUDIENCE and not (isinstance(audience, list) and AUDIENCE in audience):
         raise unauthorized(f"The token's audience is not {AUDIENCE!r}.", "audience")
-    if claims.get("iss") not in issuers:
+    issuer = claims.get("iss")
+    if not isinstance(issuer, str) or issuer not in issuers:
         raise unauthorized("The token's issuer is not accepted here.", "issuer")
     tenant_id = _text(claims, "tid")
     user_id = _text(claims, "uid")

@@ -16,7 +16,7 @@ MAX_CHOICES = 128
 MAX_OUTPUT_TOKENS = 10_000_000
 MAX_MODEL = 200
 
-_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+_ROLES = ("assistant", "developer", "function", "system", "tool", "user")  # a tuple: what is asked of it may be a list
 _LIMITS = ("max_completion_tokens", "max_tokens")
 _MODEL = re.compile(rf"[!-~]{{1,{MAX_MODEL}}}")
 _decoder = msgspec.json.Decoder()
@@ -61,14 +61,16 @@ def _check_messages(messages: object) -> None:
             raise invalid(f"'messages[{index}]' must be an object.", f"messages[{index}]")
         message = cast("dict[str, object]", item)
         if message.get("role") not in _ROLES:
-            raise invalid(
-                f"'messages[{index}].role' must be one of {', '.join(sorted(_ROLES))}.", f"messages[{index}].role"
-            )
+            raise invalid(f"'messages[{index}].role' must be one of {', '.join(_ROLES)}.", f"messages[{index}].role")
         content = message.get("content")
-        if content is not None and not isinstance(content, str | list):
-            raise invalid(
-                f"'messages[{index}].content' must be text, a list of parts, or null.", f"messages[{index}].content"
-            )
+        if isinstance(content, str) or content is None:
+            continue
+        field = f"messages[{index}].content"
+        if not isinstance(content, list):
+            raise invalid(f"'{field}' must be text, a list of parts, or null.", field)
+        for at, part in enumerate(cast("list[object]", content)):
+            if not isinstance(part, dict):
+                raise invalid(f"'{field}[{at}]' must be an object.", f"{field}[{at}]")
 
 
 def choose_model(asked: object, settings: ProjectSettings) -> str:

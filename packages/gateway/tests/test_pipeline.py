@@ -1,0 +1,307 @@
+"""The pipeline as a conversation: what is asked of the world, in which order, until the request is over.
+
+The world here is a sender that plays a script and a ledger that keeps a diary; everything between is the real thing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import pytest
+from behest_gateway.adapters.memory import MemoryDirectory
+from behest_gateway.adapters.prices import PriceTable
+from behest_gateway.adapters.rates import MemoryRates
+from behest_gateway.core.clock import SystemClock
+from behest_gateway.core.errors import GatewayError
+from behest_gateway.core.exchange import BudgetState, Call, Entry, Hold, Outcome, Provider
+from behest_gateway.core.snapshot import Budget, ProjectSettings, ProjectSnapshot, VerificationKey
+from behest_gateway.pipeline import Exchange, Stages
+from behest_gateway.stages.admit.ports import Ask, Exhausted
+from behest_gateway.stages.admit.rules import hold_nano
+from behest_gateway.stages.admit.stage import Admit
+from behest_gateway.stages.authenticate.stage import Authenticate
+from behest_gateway.stages.door.stage import Door
+from behest_gateway.stages.record.stage import Record
+from behest_gateway.stages.route.stage import Route
+from behest_gateway.stages.upstream.ports import SendError
+from behest_gateway.stages.upstream.stage import Upstream
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from msgspec import json
+
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+BUDGET = Budget(id="b", project_id="p", scope="project", window="day", limit_nano=10**9)
+
+
+def _token() -> str:
+    import jwt
+
+    now = int(time.time())
+    claims = {"tid": "t", "pid": "p", "uid": "u", "iss": "behest", "aud": "behest", "iat": now, "exp": now + 600}
+    return jwt.encode(claims, KEY, algorithm="RS256", headers={"kid": "k"})
+
+
+class World:
+    """What happens, as lines, in order."""
+
+    def __init__(self, *chunks: bytes | SendError, status: int = 200, stream: bool = True) -> None:
+        self.diary: list[str] = []
+        self.chunks = list(chunks)
+        self.status = status
+        self.headers: Mapping[str, str] = {"content-type": "text/event-stream" if stream else "application/json"}
+        self.sent: dict[str, Any] = {}
+        self.outcome: Outcome | None = None
+        self.exhausted = False
+        self.more = asyncio.Event()
+
+    # the sender and its reply
+
+    async def send(self, url: str, headers: tuple[tuple[str, str], ...], body: bytes) -> World:
+        self.diary.append(">> send")
+        self.sent = json.decode(body)
+        return self
+
+    async def chunk(self) -> bytes:
+        if not self.chunks:
+            return b""
+        chunk = self.chunks.pop(0)
+        if isinstance(chunk, SendError):
+            raise chunk
+        if chunk == b"wait":
+            self.diary.append("   waiting")
+            await self.more.wait()
+            return await self.chunk()
+        self.diary.append("<< chunk")
+        return chunk
+
+    async def read(self, limit: int) -> bytes:
+        return await self.chunk()
+
+    def release(self) -> None:
+        self.diary.append(">> release")
+
+    def close(self) -> None:
+        self.diary.append(">> close")
+
+    # the ledger
+
+    async def reserve(self, entry: Entry, ask: Ask, budgets: tuple[Budget, ...]) -> Hold | Exhausted:
+        if self.exhausted:
+            self.diary.append("   refused a hold")
+            state = BudgetState(budget=BUDGET, spent_nano=10**9, held_nano=0, resets_at=0)
+            return Exhausted(state=state, needed_nano=1)
+        self.diary.append("   hold")
+        return Hold(
+            attempt_id=entry.attempt_id,
+            amount_nano=hold_nano(ask, ask.max_tokens),
+            input_nano=hold_nano(ask, 0),
+            max_tokens=ask.max_tokens,
+            counters=(),
+            expires_at=0,
+        )
+
+    async def settle(self, entry: Entry, hold: Hold, outcome: Outcome) -> None:
+        await asyncio.sleep(0)
+        self.diary.append(f"   settle {outcome.state}")
+        assert self.outcome is None, "settled twice"
+        self.outcome = outcome
+
+    def refuse(self, entry: Entry, outcome: Outcome) -> None:
+        self.diary.append(f"   note {outcome.error_code}")
+
+    # the gateway over it
+
+    def exchange(self, **body: Any) -> Exchange:
+        directory = MemoryDirectory()
+        public = KEY.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        directory.publish_verification_key(VerificationKey(kid="k", tenant_id="t", public_pem=public.decode()))
+        settings = ProjectSettings(max_output_tokens=50)
+        directory.publish_project(
+            ProjectSnapshot(id="p", tenant_id="t", name="P", slug="p", budgets=(BUDGET,), settings=settings)
+        )
+        clock = SystemClock()
+        provider = Provider(name="openai", base_url="http://provider/v1", api_key="sk", official=False)
+        stages = Stages(
+            door=Door(directory, MemoryRates(), "localhost"),
+            authenticate=Authenticate(directory, clock, frozenset({"behest"})),
+            route=Route(PriceTable(clock, {}), provider),
+            admit=Admit(self, 60),
+            upstream=Upstream(self),
+            record=Record(self),
+        )
+        asked = {"messages": [{"role": "user", "content": "hi"}], **body}
+        call = Call(
+            operation="chat",
+            request_id="r",
+            started_at=clock.now_us(),
+            clock=time.perf_counter(),
+            host="localhost",
+            token=_token(),
+            body=json.encode(asked),
+        )
+        return Exchange(stages, call)
+
+
+def _event(text: str | None = None, finish: str | None = None, **more: Any) -> bytes:
+    choices = [{"index": 0, "delta": {"content": text} if text else {}, "finish_reason": finish}]
+    return b"data: " + json.encode({"id": "c", "choices": choices, **more}) + b"\n\n"
+
+
+USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2}}\n\n'
+DONE = b"data: [DONE]\n\n"
+
+
+async def _told(world: World, exchange: Exchange) -> list[bytes]:
+    """Follow a stream to its end; each piece that the caller gets is a line of the diary."""
+    told: list[bytes] = []
+    async with exchange:
+        answer = await exchange.answer()
+        assert answer.stream is not None
+        while (frames := await answer.stream.next()) is not None:
+            world.diary.append("=> frames")
+            told.append(frames)
+    return told
+
+
+async def test_money_is_held_before_anything_is_sent_and_settled_before_the_last_frame() -> None:
+    world = World(_event("he"), _event("llo", "stop"), USAGE + DONE)
+
+    told = await _told(world, world.exchange(stream=True))
+
+    assert world.diary == [
+        "   hold",
+        ">> send",
+        "<< chunk",
+        "=> frames",
+        "<< chunk",
+        "=> frames",
+        "<< chunk",
+        ">> release",
+        "   settle settled",
+        "=> frames",
+    ]
+    assert b"".join(told) == _event("he") + _event("llo", "stop") + DONE
+    assert world.sent["max_tokens"] == 50
+    assert world.sent["stream_options"] == {"include_usage": True}
+    assert world.outcome is not None
+    assert (world.outcome.cost_nano, world.outcome.finish_reason) == (5 * 150 + 2 * 600, "stop")
+
+
+async def test_a_caller_who_asked_for_usage_gets_it_with_its_cost() -> None:
+    world = World(_event("hi", "stop"), USAGE + DONE)
+
+    told = await _told(world, world.exchange(stream=True, stream_options={"include_usage": True}))
+
+    usage = json.decode(told[-1].removesuffix(DONE).removeprefix(b"data: "))["usage"]
+    assert usage == {"prompt_tokens": 5, "completion_tokens": 2, "cost_usd": 0.00000195}
+
+
+async def test_a_caller_who_leaves_in_mid_stream_stops_the_provider_and_is_settled() -> None:
+    world = World(_event("he"), b"wait")
+    following = asyncio.create_task(_told(world, world.exchange(stream=True)))
+    async with asyncio.timeout(5):
+        while "   waiting" not in world.diary:
+            await asyncio.sleep(0)
+
+    following.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await following
+
+    assert world.diary[-2:] == [">> close", "   settle estimated"]
+    assert world.outcome is not None
+    assert world.outcome.status == 499
+
+
+async def test_an_answer_whose_stream_nobody_follows_is_settled_all_the_same() -> None:
+    world = World(_event("he"), b"wait")
+
+    async with world.exchange(stream=True) as exchange:
+        await exchange.answer()
+
+    assert world.diary[-2:] == [">> close", "   settle estimated"]
+
+
+async def test_a_provider_that_goes_past_its_limit_is_cut_and_the_caller_told_why() -> None:
+    world = World(*[_event("x") for _ in range(60)])
+
+    told = b"".join(await _told(world, world.exchange(stream=True, max_tokens=3)))
+
+    assert told.count(b'"content":"x"') == 3
+    assert told.endswith(b'"finish_reason":"length"}]}\n\n' + DONE)
+    assert world.diary[-3:] == [">> close", "   settle unconfirmed", "=> frames"]
+
+
+async def test_a_stream_that_breaks_off_ends_in_an_error_frame() -> None:
+    world = World(_event("he"), SendError("broken", "reset"))
+
+    told = await _told(world, world.exchange(stream=True))
+
+    error = json.decode(told[-1].removesuffix(DONE).removeprefix(b"data: "))
+    assert (error["error"]["code"], error["choices"]) == ("upstream_error", [])
+    assert world.diary[-3:] == [">> close", "   settle unconfirmed", "=> frames"]
+
+
+async def test_a_stream_that_fails_before_its_first_event_is_answered_as_an_error() -> None:
+    world = World(SendError("timed_out", "silence"))
+
+    with pytest.raises(GatewayError) as caught:
+        await _told(world, world.exchange(stream=True))
+
+    assert caught.value.code == "upstream_timeout"
+    assert world.diary == ["   hold", ">> send", ">> close", "   settle unconfirmed"]
+
+
+async def test_a_whole_answer_is_settled_before_it_is_given_out() -> None:
+    completion = {"choices": [{"finish_reason": "stop"}], "usage": {"prompt_tokens": 5, "completion_tokens": 2}}
+    world = World(json.encode(completion), stream=False)
+
+    async with world.exchange() as exchange:
+        answer = await exchange.answer()
+        world.diary.append("=> answer")
+
+    assert world.diary == ["   hold", ">> send", "<< chunk", ">> close", "   settle settled", "=> answer"]
+    assert (answer.cost_nano, json.decode(answer.body)) == (5 * 150 + 2 * 600, completion)
+
+
+async def test_a_refused_hold_sends_nothing_and_is_noted() -> None:
+    world = World()
+    world.exhausted = True
+
+    with pytest.raises(GatewayError) as caught:
+        async with world.exchange() as exchange:
+            await exchange.answer()
+
+    assert caught.value.code == "budget_exceeded"
+    assert world.diary == ["   refused a hold", "   note budget_exceeded"]
+
+
+async def test_a_field_that_was_named_twice_reaches_the_provider_once() -> None:
+    completion = {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2}}
+    world = World(json.encode(completion), stream=False)
+    exchange = world.exchange()
+    body = b'{"max_tokens": 1, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}], "n": 1, "n": 2}'
+    exchange.call = msgspec.structs.replace(exchange.call, body=body)
+
+    async with exchange:
+        await exchange.answer()
+
+    assert (world.sent["max_tokens"], world.sent["n"]) == (9, 2)
+
+
+@pytest.mark.parametrize("part", [{"type": "image_url", "image_url": {"url": "http://x"}}, {"type": "file"}, 7])
+async def test_a_part_whose_cost_cannot_be_bounded_is_refused_under_a_budget(part: Any) -> None:
+    world = World()
+    messages = [{"role": "user", "content": [{"type": "text", "text": "look"}, part]}]
+
+    with pytest.raises(GatewayError) as caught:
+        async with world.exchange(messages=messages) as exchange:
+            await exchange.answer()
+
+    assert (caught.value.code, caught.value.param) == ("validation_error", "messages[0].content[1]")
+    assert ">> send" not in world.diary
