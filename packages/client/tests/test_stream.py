@@ -209,6 +209,18 @@ async def test_an_error_within_the_stream_is_raised_after_what_came_before(clien
     assert (caught.value.status, caught.value.code, caught.value.trace_id) == (502, "upstream_error", "tr_stream")
 
 
+async def test_a_stream_that_failed_hangs_up_while_somebody_still_holds_it(client: Any, gateway: StubGateway) -> None:
+    gateway.stream_ending = [b"data: {oops\n\n"]
+    gateway.hold_after_done = True
+    stream = await _stream(client)
+
+    with pytest.raises(BehestError) as caught:
+        await listed(stream)
+
+    assert await asyncio.to_thread(gateway.hung_up.wait, PATIENCE)
+    assert caught.value.code == "stream_parse_error"
+
+
 @pytest.mark.parametrize(("ending", "code"), [([b" "], "stream_incomplete"), ([b" ", b""], "network_error")])
 async def test_a_stream_that_breaks_off_is_not_taken_for_an_answer(
     ending: list[bytes], code: str, client: Any, gateway: StubGateway
