@@ -39,6 +39,8 @@ def user_id_problem(user_id: object) -> str | None:
         return f"user_id is longer than {MAX_USER_ID} characters"
     if any(ord(c) < 32 or ord(c) == 127 for c in user_id):
         return "user_id must not contain control characters"
+    if any("\ud800" <= c <= "\udfff" for c in user_id):
+        return "user_id is not valid Unicode"
     if user_id.lower() in RESERVED_USER_IDS:
         return f"user_id {user_id!r} is reserved; use your own user's id"
     return None

@@ -78,6 +78,8 @@ def parse_time(text: str, name: str, *, end: bool = False) -> int:
         moment = datetime.fromisoformat(value)
     except ValueError:
         raise invalid(f"'{name}' must be a date or an ISO 8601 time, not {text[:40]!r}.", name) from None
+    if not 1970 < moment.year < 9999:
+        raise invalid(f"'{name}' must be between the years 1971 and 9998.", name)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     if end and len(value) == 10:

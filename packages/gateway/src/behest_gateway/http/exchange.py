@@ -6,7 +6,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
+from behest_gateway.core.errors import invalid
+
 Headers = list[tuple[bytes, bytes]]
+
+MAX_PARAMETERS = 100
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,8 +38,16 @@ class Request:
 
     @property
     def query(self) -> dict[str, str]:
-        """The query's parameters; the last of a name wins."""
-        return dict(parse_qsl(self.query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=100))
+        """The query's parameters; the last of a name wins.
+
+        Raises:
+            GatewayError: `validation_error` when there are too many.
+        """
+        text = self.query_string.decode("latin-1")
+        try:
+            return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_PARAMETERS))
+        except ValueError:
+            raise invalid(f"The query has more than {MAX_PARAMETERS} parameters.") from None
 
     @property
     def bearer(self) -> str | None:

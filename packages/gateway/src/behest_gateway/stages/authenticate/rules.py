@@ -75,6 +75,17 @@ def _text(claims: Mapping[str, Any], name: str) -> str:
     return value
 
 
+def _session(claims: Mapping[str, Any]) -> str | None:
+    value = claims.get("sid")
+    if not isinstance(value, str) or not value:
+        return None
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can write and no store can keep
+        raise unauthorized("The token's 'sid' claim is not valid Unicode.", "malformed") from None
+    return value
+
+
 def caller_from_claims(claims: Mapping[str, Any], key: VerificationKey, issuers: frozenset[str], now: int) -> Caller:
     """Turn the claims of a verified signature into a caller.
 
@@ -108,7 +119,6 @@ def caller_from_claims(claims: Mapping[str, Any], key: VerificationKey, issuers:
     if not ours and key.tenant_id != tenant_id:
         raise unauthorized("The token's tenant is not the owner of its signing key.", "tenant")
     role = claims.get("role", "user")
-    session = claims.get("sid")
     key_id = claims.get("akid")
     return Caller(
         tenant_id=tenant_id,
@@ -116,7 +126,7 @@ def caller_from_claims(claims: Mapping[str, Any], key: VerificationKey, issuers:
         user_id=user_id,
         role=role if ours and role in ROLES else "user",
         tier=tier_name(claims.get("tier"), ours=ours),
-        session_id=session if isinstance(session, str) and session else None,
+        session_id=_session(claims),
         key_id=key_id if ours and isinstance(key_id, str) else None,
         kid=key.kid,
         expires_at=expires,

@@ -122,7 +122,9 @@ class Upstream:
             body = b""
         finally:
             reply.close()
-        raise AttemptError(openai.refusal_of(reply.status, reply.headers, body), "rejected")
+        # Another success than 200 is no refusal: whatever it is, it may have been billed.
+        ending: Failing = "rejected" if reply.status >= 300 else "broken"
+        raise AttemptError(openai.refusal_of(reply.status, reply.headers, body), ending)
 
     async def whole(self, reply: Reply) -> tuple[bytes, openai.Completion]:
         """Read an answer that is not streamed.

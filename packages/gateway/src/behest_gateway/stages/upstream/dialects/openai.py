@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -255,7 +256,7 @@ def _provider_message(body: bytes) -> tuple[str, str | None, str | None]:
 def _seconds(value: str | None) -> int | None:
     if value is None or not value.strip().isascii() or not value.strip().replace(".", "", 1).isdigit():
         return None
-    return max(1, min(86_400, -(-int(float(value) * 1000) // 1000)))
+    return max(1, math.ceil(min(86_400.0, float(value))))
 
 
 def refusal_of(status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
