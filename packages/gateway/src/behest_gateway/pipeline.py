@@ -221,6 +221,8 @@ class AnswerStream:
                 self._last = event.data
                 frames.append(frame(event.data))
         if self._events.done:
+            if not self._last and not self._exchange.is_finished:
+                raise broke_off()
             frames.append(await self._finish("answered"))
         return b"".join(frames)
 

@@ -91,13 +91,19 @@ class _Connection(asyncio.Protocol):
             self._linger_over()
         self._wake()
 
-    # -- httptools' side
+    # -- httptools' side. What follows a whole answer was not asked for: it is dropped, and the connection with it.
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            self.keep_alive = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.complete:
             self.headers[name.decode("latin-1").lower()] = value.decode("latin-1").strip()
 
     def on_headers_complete(self) -> None:
+        if self.complete:
+            return
         status = self._parser.get_status_code()
         if status < 200:
             self.headers.clear()
@@ -110,6 +116,8 @@ class _Connection(asyncio.Protocol):
             self.close()
 
     def on_body(self, body: bytes) -> None:
+        if self.complete:
+            return
         self._chunks.append(body)
         self._waiting += len(body)
         if self._waiting > HIGH_WATER and not self._paused and self._transport is not None:
@@ -117,7 +125,7 @@ class _Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def on_message_complete(self) -> None:
-        if self.has_head:
+        if self.has_head and not self.complete:
             self.complete = True
             # Asked any later, the parser says no.
             self.keep_alive = self._parser.should_keep_alive()
