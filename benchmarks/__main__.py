@@ -60,7 +60,7 @@ def job_for(kind: str, running: Running, core: int, seconds: float, *, warm: boo
         connections=4 if is_rate else 32,
         warm_requests=running.warm_requests if warm else 0,
         warm_seconds=running.warm_seconds if warm else 0.5,
-        seconds=seconds,
+        seconds=seconds if is_rate else seconds * running.window,
         subject=running.process.pid,
         core=core,
     )

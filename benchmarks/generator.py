@@ -192,26 +192,27 @@ class Generator:
                 end = now + job.seconds
             due = started + sent / job.rate
             while due <= now:
+                if not self._idle and len(self._lines) >= _MOST_CONNECTIONS:
+                    break  # It leaves as soon as a connection is free, and its time runs since it was due.
+                line = self._idle.popleft() if self._idle else self._connect()
+                self._ask(line, due if len(self._lines) >= _MOST_CONNECTIONS else None)
                 sent += 1
                 due = started + sent / job.rate
-                if self._idle or len(self._lines) < _MOST_CONNECTIONS:
-                    self._ask(self._idle.popleft() if self._idle else self._connect())
-                else:
-                    self._fail("no answer came in time, and no connection was left")
+            wait = min(due, end) - time.perf_counter() if due > now else 0.01
             # To the microsecond, which epoll's own time-out is not.
-            ready, _, _ = select.select([poller], [], [], max(0.0, min(due, end) - time.perf_counter()))
+            ready, _, _ = select.select([poller], [], [], max(0.0, wait))
             if ready:
                 self._take(0)
         self._end()
 
     # -- one request and its answer
 
-    def _ask(self, line: _Line) -> None:
+    def _ask(self, line: _Line, since: float | None = None) -> None:
         at = self._next
         self._next = at + 1 if at + 1 < len(self._requests) else 0
         line.busy = True
         self._busy += 1
-        line.asked_at = time.perf_counter()
+        line.asked_at = since or time.perf_counter()
         try:
             line.sock.send(self._requests[at])
         except OSError as problem:

@@ -103,6 +103,7 @@ def litellm(place: Place) -> Generator[Running]:
             headers=[{"Authorization": f"Bearer {key}"}],
             warm_seconds=3.0,
             warm_requests=100,
+            window=2.5,
             rate=50.0,
             paced_rate=8.0,
         )

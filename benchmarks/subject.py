@@ -44,6 +44,7 @@ class Running:
         versions: What it is, for the report.
         warm_seconds, warm_requests: How long it is driven before the first measurement, and how many answers that
             takes at least.
+        window: How much longer than the others it is measured when it is driven as fast as it goes.
         rate, paced_rate: JSON requests and paced streams a second that are well within what it can do.
         answered: Right answers in all, counted by the load generator.
         wrong: Answers that were not right.
@@ -58,6 +59,7 @@ class Running:
     path: str = CHAT
     warm_seconds: float = 0.5
     warm_requests: int = 0
+    window: float = 1.0
     rate: float = 500.0
     paced_rate: float = 50.0
     answered: int = 0

@@ -188,7 +188,7 @@ def check_stream(body: bytes) -> None:
             chunk: Any = msgspec.json.decode(event)
             for choice in chunk["choices"]:
                 text += choice["delta"].get("content") or ""
-            used = (chunk.get("usage") or {}).get("total_tokens", used)
+            used = (chunk["usage"] or {"total_tokens": used})["total_tokens"] if "usage" in chunk else used
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
         raise _wrong(event) from None
     if text != "".join(PIECES) or used != INPUT_TOKENS + OUTPUT_TOKENS:
