@@ -16,12 +16,16 @@ _NO_MAX_TOKENS = ("o1", "o3", "o4", "gpt-5")
 
 
 class Message(Struct):
+    """What of a message counts as tokens."""
+
     role: str
     content: str | list[Raw] | None = None
     tool_calls: Raw = Raw()
 
 
 class StreamOptions(Struct):
+    """Whether a stream ends with its usage."""
+
     include_usage: bool | None = None
 
 
