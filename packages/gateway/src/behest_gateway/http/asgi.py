@@ -63,6 +63,10 @@ class _AsgiResponder(Responder):
         await self.write(reply.body, end=True)
 
 
+class _CallerLeftError(Exception):
+    """The caller left while it was still speaking; there is nobody to answer."""
+
+
 class _Body:
     """Reads a request's body within its limits, and then watches for the caller to hang up."""
 
@@ -113,7 +117,7 @@ class _Body:
                 break
             message = await self._receive()
         else:
-            raise asyncio.CancelledError  # The caller left while it was still speaking.
+            raise _CallerLeftError
         if size > self._limit:
             raise self._too_large()
         return b"".join(parts)
@@ -253,6 +257,8 @@ class Front:
         except GatewayError as error:
             if not responder.started:
                 await responder.reply(error_reply(error, request_id), self._cors(request, None))
+        except _CallerLeftError:
+            pass
         except Exception:
             _log.exception("request %s failed", request_id)
             if not responder.started:
