@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import json
@@ -14,7 +13,7 @@ import pytest
 
 from ..support.gateway import Gateway, Tenant
 from ..support.provider import Provider
-from ..support.tokens import ABSENT, claims_for, sign
+from ..support.tokens import ABSENT, base64url, claims_for, sign, unsigned_token
 from ..support.world import World, messages
 from .bad_input import (
     SETTLED,
@@ -275,15 +274,10 @@ def signed_by(private_pem: Callable[[Scene], str], kid: Callable[[Scene], object
     return make
 
 
-def _encoded(value: bytes) -> str:
-    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
-
-
 def parts_of(scene: Scene, **header: Any) -> str:
     """The first two parts of a token with good claims."""
     claims = claims_for(scene.world.tenant, scene.world.project_id, scene.world.user)
-    head = {"alg": "RS256", "typ": "JWT", "kid": scene.world.tenant.kid, **header}
-    return f"{_encoded(json.dumps(head).encode())}.{_encoded(json.dumps(claims).encode())}"
+    return unsigned_token(claims, scene.world.tenant.kid, **header)
 
 
 def unsigned(alg: str) -> Credential:
@@ -295,7 +289,7 @@ def signed_with_the_public_key(scene: Scene) -> str:
     """HS256 with the public key as the secret: good for whoever lets the token choose the algorithm."""
     text = parts_of(scene, alg="HS256")
     secret = scene.world.tenant.public_pem.encode()
-    return f"{text}.{_encoded(hmac.digest(secret, text.encode(), hashlib.sha256))}"
+    return f"{text}.{base64url(hmac.digest(secret, text.encode(), hashlib.sha256))}"
 
 
 def with_other_claims(scene: Scene) -> str:

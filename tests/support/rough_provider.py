@@ -10,6 +10,7 @@ import struct
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import cast
 
 READ_SECONDS = 10.0
 RESET = None
@@ -64,14 +65,13 @@ class _Server(socketserver.ThreadingTCPServer):
 
 
 class _Handler(socketserver.BaseRequestHandler):
-    server: _Server
-
     def handle(self) -> None:
         connection: socket.socket = self.request
         connection.settimeout(READ_SECONDS)
         with contextlib.suppress(OSError):
-            for step in self.server.provider.steps_for(self._read(connection)):
-                if step is RESET:
+            server = cast("_Server", self.server)
+            for step in server.provider.steps_for(self._read(connection)):
+                if step is None:
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     connection.close()
                     return

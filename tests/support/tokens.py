@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 import uuid
@@ -19,7 +20,7 @@ ABSENT: Any = object()
 def claims_for(tenant: Tenant, project_id: str, user_id: str, **changes: Any) -> dict[str, Any]:
     """The claims of a good token that lives for ten minutes, with changes; `ABSENT` leaves one out."""
     now = int(time.time())
-    claims = {
+    claims: dict[str, Any] = {
         "tid": tenant.id,
         "pid": project_id,
         "uid": user_id,
@@ -37,16 +38,18 @@ def claims_for(tenant: Tenant, project_id: str, user_id: str, **changes: Any) ->
 
 
 def sign(claims: dict[str, Any], private_pem: str, kid: object, **header: Any) -> str:
-    """Sign claims with RS256; without a kid when it is None."""
-    fields = {**({} if kid is None else {"kid": kid}), **header}
-    # PyJWT is stricter about some claims than a signer has to be, so the payload is signed as bytes.
-    payload = jwt.utils.base64url_encode(_json(claims))
-    head = jwt.utils.base64url_encode(_json({"alg": "RS256", "typ": "JWT", **fields}))
-    signing_input = head + b"." + payload
+    """Sign claims with RS256, whatever they are; without a kid when it is None."""
+    text = unsigned_token(claims, kid, **header)
     rs256 = jwt.get_algorithm_by_name("RS256")
-    signature = rs256.sign(signing_input, rs256.prepare_key(private_pem))
-    return (signing_input + b"." + jwt.utils.base64url_encode(signature)).decode()
+    return f"{text}.{base64url(rs256.sign(text.encode(), rs256.prepare_key(private_pem)))}"
 
 
-def _json(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+def unsigned_token(claims: dict[str, Any], kid: object, **header: Any) -> str:
+    """The first two of a token's three parts."""
+    head = {"alg": "RS256", "typ": "JWT", **({} if kid is None else {"kid": kid}), **header}
+    return ".".join(base64url(json.dumps(part, separators=(",", ":")).encode()) for part in (head, claims))
+
+
+def base64url(value: bytes) -> str:
+    """Base64 as tokens write it."""
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
