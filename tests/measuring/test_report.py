@@ -25,7 +25,7 @@ def test_aims_say_whether_they_are_met() -> None:
     found = [str(aim) for aim in report.aims([measured("nginx", 20), measured("behest", 250)], {"behest gateway": 0.5})]
 
     assert found == [
-        "behest, JSON: CPU against nginx: 12.5× (aim: at most 12×): NOT MET",
+        "behest, JSON: CPU over nginx's: 12.5× (aim: at most 12×): NOT MET",
         "behest: memory after the load: 100 MiB (aim: at most 120 MiB): met",
         "start, behest gateway: 0.50 s (aim: at most 1 s): met",
     ]
