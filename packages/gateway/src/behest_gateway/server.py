@@ -6,6 +6,7 @@ import contextlib
 import gc
 import json
 import logging
+import signal
 import socket
 import sys
 from typing import Any
@@ -92,7 +93,9 @@ def serve(settings: Settings, *, as_json: bool) -> None:
         listener.close()
         raise
     server = _Server(uvicorn.Config(front, **options), ready)
-    with contextlib.suppress(SystemExit):  # How uvicorn reports a start that failed; the reason is the front's.
+    # Once it has stopped, uvicorn raises the signal that stopped it again; to have been asked to stop is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with contextlib.suppress(SystemExit):  # Also how uvicorn reports a start that failed; the reason is the front's.
         server.run(sockets=[listener])
     if front.start_failure is not None:
         raise front.start_failure
