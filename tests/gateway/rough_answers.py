@@ -78,6 +78,10 @@ ROUGH_ANSWERS: dict[str, Steps] = {
         + _chunk(b": a comment\n\nevent: message\nid: 1\nretry: 10\n" + _GOOD_STREAM.replace(b"data: ", b"data:"))
         + b"0\r\n\r\n",
     ),
+    "good-then-garbage": (_CHUNKED + _chunk(_event("Hi") + b"data: {nonsense\n\n" + _DONE) + b"0\r\n\r\n",),
+    "good-then-an-error": (
+        _CHUNKED + _chunk(_event("Hi") + b'data: {"error":{"message":"Out of luck"}}\n\n' + _DONE) + b"0\r\n\r\n",
+    ),
     "bare-cr": (_CHUNKED + _chunk(_GOOD_STREAM.replace(b"\n", b"\r")) + b"0\r\n\r\n",),
     "done-and-more": (_CHUNKED + _chunk(_GOOD_STREAM + _event("too late")) + b"0\r\n\r\n",),
     "events-to-the-end": (_SSE_HEAD + b"Connection: close\r\n\r\n" + _GOOD_STREAM,),

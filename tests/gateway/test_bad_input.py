@@ -836,6 +836,8 @@ ROUGH = [
         roughly(name, Failed(code="upstream_error"), UNKNOWN, stream=True)
         for name in ("half-an-event", "no-final-chunk", "stream-reset", "bad-chunk-size")
     ),
+    roughly("good-then-garbage", BrokenOff(code="upstream_error", says="not a chat"), UNKNOWN, stream=True),
+    roughly("good-then-an-error", BrokenOff(code="upstream_error", says="Out of luck"), UNKNOWN, stream=True),
     *(roughly(name, Answered(), TOLD) for name in ("until-close", "early-hints", "two-answers")),
     *(
         roughly(name, Streamed(), TOLD, stream=True)

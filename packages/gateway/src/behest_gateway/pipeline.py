@@ -169,7 +169,7 @@ class AnswerStream:
     what the gateway says was spent.
     """
 
-    __slots__ = ("_admitted", "_ended", "_events", "_exchange", "_last", "_limit", "_ready", "_usage")
+    __slots__ = ("_admitted", "_ended", "_events", "_exchange", "_failed", "_last", "_limit", "_ready", "_usage")
 
     def __init__(self, exchange: Exchange, admitted: Admitted, events: EventStream) -> None:
         self._exchange = exchange
@@ -179,6 +179,7 @@ class AnswerStream:
         self._ready = b""
         self._last = b""
         self._usage: bytes | None = None
+        self._failed: AttemptError | None = None
         self._ended = False
 
     async def begin(self) -> None:
@@ -201,6 +202,8 @@ class AnswerStream:
         return frames or None
 
     async def _advance(self) -> bytes:
+        if self._failed is not None:
+            raise self._failed
         batch = await self._events.next()
         if batch is None:
             if not self._exchange.is_finished:
@@ -209,7 +212,10 @@ class AnswerStream:
         frames: list[bytes] = []
         for event in batch:
             if event.error is not None:
-                raise told_by_provider(event.error)
+                self._failed = told_by_provider(event.error)
+                if not frames:
+                    raise self._failed
+                return b"".join(frames)  # what came before it is told first
             tokens = self._exchange.see(event)
             if tokens > self._limit:
                 frames.append(self._cut())

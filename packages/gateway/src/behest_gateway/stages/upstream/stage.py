@@ -78,6 +78,8 @@ class EventStream:
         Raises:
             AttemptError: The stream broke off or is not this dialect.
         """
+        if self._reader.malformed:
+            raise nonsense()
         try:
             chunk = await self._reply.chunk()
             events = self._reader.feed(chunk)

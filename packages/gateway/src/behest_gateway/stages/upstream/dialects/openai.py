@@ -145,19 +145,25 @@ def read_event(data: bytes) -> Event:
 
 
 class StreamReader:
-    """Bytes of a streamed answer become events; `done` once `[DONE]` was read."""
+    """Bytes of a streamed answer become events.
 
-    __slots__ = ("_sse", "done")
+    Attributes:
+        done: `[DONE]` was read.
+        malformed: An event that is not this dialect followed those that were given out last.
+    """
+
+    __slots__ = ("_sse", "done", "malformed")
 
     def __init__(self) -> None:
         self._sse = SSEDecoder()
         self.done = False
+        self.malformed = False
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Take the next bytes, none at the end of the body.
 
         Raises:
-            MalformedError: They are not this dialect.
+            MalformedError: They begin with what is not this dialect.
         """
         try:
             found = self._sse.feed(chunk) if chunk else self._sse.close()
@@ -168,7 +174,13 @@ class StreamReader:
             if data == b"[DONE]":
                 self.done = True
                 break
-            events.append(read_event(data))
+            try:
+                events.append(read_event(data))
+            except MalformedError:
+                if not events:
+                    raise
+                self.malformed = True
+                break
         return events
 
 
