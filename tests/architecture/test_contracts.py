@@ -36,7 +36,7 @@ PLANTED = [
     ("pure", "behest_gateway.control.tenants", "apsw", "behest_gateway.control.tenants"),
     ("pure", "behest_gateway.mint.signing", "fastapi", "behest_gateway.mint.signing"),
     ("pure", "behest_protocol.sse", "socket", "behest_protocol.sse"),
-    ("composition", "behest_gateway.server", "behest_gateway.adapters.network", "behest_gateway.server"),
+    ("composition", "behest_gateway.serving", "behest_gateway.adapters.network", "behest_gateway.serving"),
     ("hot", "behest_gateway.http.data_api", "starlette.requests", "behest_gateway.http.data_api"),
     ("front", "behest_gateway.adapters.network", "uvicorn", "behest_gateway.adapters.network"),
 ]

@@ -11,7 +11,7 @@ from behest_gateway.adapters.prices import PriceFileError
 from behest_gateway.adapters.sql.database import DatabaseError
 from behest_gateway.adapters.vault import VaultError
 from behest_gateway.control.operators import OperatorSecretError
-from behest_gateway.server import StartError, serve
+from behest_gateway.serving import StartError, serve
 from behest_gateway.settings import Settings, SettingsError, read_settings, variable_of
 
 

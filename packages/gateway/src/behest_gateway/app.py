@@ -1,4 +1,4 @@
-"""The composition root: settings become adapters, adapters become stages, stages become one ASGI application.
+"""The composition root: settings become adapters, adapters become stages, stages become one server.
 
 No other file names concrete classes of another layer.
 """
@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from behest_protocol.claims import ISSUERS
@@ -26,9 +29,11 @@ from behest_gateway.control.operators import Operators
 from behest_gateway.control.publishing import Publishing
 from behest_gateway.core.clock import SystemClock
 from behest_gateway.core.exchange import Provider
-from behest_gateway.http.asgi import AsgiApp, Front
+from behest_gateway.http.bridge import AsgiApp
 from behest_gateway.http.data_api import DataApi
+from behest_gateway.http.front import Front
 from behest_gateway.http.health import Health
+from behest_gateway.http.server import HttpServer, Limits
 from behest_gateway.mint.actions import Minter
 from behest_gateway.mint.signing import MintingKeys
 from behest_gateway.pipeline import Stages
@@ -46,11 +51,47 @@ EXPIRE_EVERY_SECONDS = 30.0
 _log = logging.getLogger("behest")
 
 
-def build(settings: Settings) -> Front:
-    """Build the gateway's ASGI application. The data directory is opened, and locked, at once.
+class Gateway:
+    """A gateway that is built and can serve, once."""
+
+    def __init__(
+        self,
+        front: Front,
+        settings: Settings,
+        start: Callable[[], Awaitable[None]],
+        stop: Callable[[], None],
+    ) -> None:
+        self._front = front
+        self._settings = settings
+        self._start = start
+        self._stop = stop
+
+    @asynccontextmanager
+    async def serving(self, listener: socket.socket, backlog: int) -> AsyncGenerator[None]:
+        """Serve a listening socket until the block is left; then end what is under way, and close everything.
+
+        Raises:
+            VaultError, OperatorSecretError: It cannot start; the message says why.
+        """
+        settings = self._settings
+        limits = Limits(body_bytes=settings.max_body_bytes, request_seconds=settings.body_timeout)
+        server = HttpServer(self._front.serve, self._front.refuse, limits)
+        try:
+            await self._start()
+            await server.start(listener, backlog)
+            try:
+                yield
+            finally:
+                await server.stop(settings.shutdown_seconds)
+        finally:
+            self._stop()
+
+
+def build(settings: Settings) -> Gateway:
+    """Build the gateway. The data directory is opened, and locked, at once.
 
     Raises:
-        DatabaseError, VaultError, PriceFileError, OperatorSecretError: It cannot start; the message says why.
+        DatabaseError, VaultError, PriceFileError: It cannot start; the message says why.
     """
     clock = SystemClock()
     prices = PriceTable(clock, read_overrides(settings.price_overrides))
@@ -129,7 +170,7 @@ def build(settings: Settings) -> Front:
             _log.warning("%d attempts were under way when the gateway died; each is booked in full", ledger.recovered)
         background.add(asyncio.create_task(expire_for_ever()))
 
-    async def stop() -> None:
+    def stop() -> None:
         for task in background:
             task.cancel()
         sender.close()
@@ -137,7 +178,7 @@ def build(settings: Settings) -> Front:
         database.close()
         works.close()
 
-    return Front(
+    front = Front(
         stages=stages,
         directory=directory,
         clock=clock,
@@ -146,9 +187,6 @@ def build(settings: Settings) -> Front:
         health=Health(version("behest-gateway"), lambda: ledger.healthy),
         management=management,
         base_domain=settings.base_domain,
-        max_body_bytes=settings.max_body_bytes,
-        body_timeout=settings.body_timeout,
         access_log=settings.access_log,
-        on_start=start,
-        on_stop=stop,
     )
+    return Gateway(front, settings, start, stop)

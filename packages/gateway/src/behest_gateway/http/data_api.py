@@ -67,23 +67,17 @@ class DataApi:
         self._usage = usage
         self._budgets = budgets
 
-    async def chat(self, request: Request, exchange: Exchange, responder: Responder, headers: Headers) -> None:
-        """`POST /v1/chat/completions`, inside its exchange.
-
-        Raises:
-            GatewayError: Before anything was sent.
-        """
-        answer = await exchange.answer()
-        fields = [*_answer_headers(answer), *headers]
+    async def tell(self, answer: Answer, responder: Responder) -> None:
+        """Send an answer of the pipeline, inside its exchange."""
+        responder.add(_answer_headers(answer))
         stream = answer.stream
         if stream is None:
-            await responder.start(200, [JSON, (b"content-length", b"%d" % len(answer.body)), *fields])
-            await responder.write(answer.body, end=True)
+            responder.reply(Reply(status=200, body=answer.body, headers=[JSON]))
             return
-        await responder.start(200, [*_EVENT_STREAM, *fields])
+        responder.start(200, _EVENT_STREAM)
         while (frames := await stream.next()) is not None:
-            await responder.write(frames, end=False)
-        await responder.write(b"", end=True)
+            await responder.write(frames)
+        responder.end()
 
     def _enter(self, request: Request) -> Identified:
         exchange = Exchange(self._stages, call_of(request, self._clock, "read"))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 from urllib.parse import parse_qsl
 
 from behest_gateway.core.errors import invalid
@@ -15,21 +15,24 @@ MAX_PARAMETERS = 100
 
 @dataclass(slots=True, kw_only=True)
 class Request:
-    """One HTTP request.
+    """One HTTP request, whole.
 
     Attributes:
+        target: The path as it was sent, percent-encoded.
         headers: By lower-case name; the last of a name wins.
-        body: Reads the whole body, within the gateway's limits.
-        gone: Returns once the caller has hung up.
+        body: The whole body, within the gateway's limit.
+        request_id: Empty until the front has given it one.
+        client: Where it came from: address and port.
     """
 
     method: str
     path: str
+    target: bytes
     query_string: bytes
     headers: dict[bytes, bytes]
-    request_id: str
-    body: Callable[[], Awaitable[bytes]]
-    gone: Callable[[], Awaitable[None]]
+    body: bytes
+    client: tuple[str, int]
+    request_id: str = ""
 
     def header(self, name: bytes) -> str | None:
         """A header's value, or None."""
@@ -67,13 +70,39 @@ class Reply:
     headers: Headers = field(default_factory=list[tuple[bytes, bytes]])
 
 
-class Responder:
-    """How an answer is sent: `start`, then `write` until `end` is true. Nothing is sent for a caller who has gone."""
+class Responder(Protocol):
+    """How an answer is sent: with `reply`, or with `start`, `write` and `end`. What nobody waits for is dropped."""
 
-    async def start(self, status: int, headers: Headers) -> None:
-        """Send the head."""
-        raise NotImplementedError
+    @property
+    def status(self) -> int:
+        """The status that was sent, or 0 when nothing was."""
+        ...
 
-    async def write(self, body: bytes, *, end: bool) -> None:
-        """Send a part of the body; waits while the caller reads slower than this writes."""
-        raise NotImplementedError
+    @property
+    def left(self) -> bool:
+        """The caller has hung up."""
+        ...
+
+    def cancel_when_left(self, wanted: bool) -> None:
+        """Cancel the task that answers, as soon as the caller hangs up; or no longer."""
+        ...
+
+    def add(self, headers: Headers) -> None:
+        """Name headers that the answer will carry, whichever it is."""
+        ...
+
+    def reply(self, reply: Reply) -> None:
+        """Send a whole answer."""
+        ...
+
+    def start(self, status: int, headers: Headers) -> None:
+        """Begin an answer of unknown length; its head goes out with its first part."""
+        ...
+
+    async def write(self, part: bytes) -> None:
+        """Send a part; waits while the caller reads slower than this writes."""
+        ...
+
+    def end(self) -> None:
+        """Say that that was the last part."""
+        ...

@@ -1,0 +1,66 @@
+"""An ASGI application behind this gateway's own server: how the management plane is mounted."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from behest_gateway.http.exchange import Headers, Reply, Request, Responder
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def scope_of(request: Request) -> dict[str, Any]:
+    """A request as ASGI describes it; `state.request_id` is the trace id."""
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": request.method,
+        "scheme": "http",
+        "path": request.path,
+        "raw_path": request.target,
+        "query_string": request.query_string,
+        "root_path": "",
+        "headers": list(request.headers.items()),
+        "client": request.client,
+        "server": None,
+        "state": {"request_id": request.request_id},
+    }
+
+
+async def run_asgi(app: AsgiApp, request: Request, responder: Responder) -> None:
+    """Let an application answer a request. An answer in one part goes out with its length."""
+    given = False
+    status = 0
+    headers: Headers = []
+    streaming = False
+
+    async def receive() -> dict[str, Any]:
+        nonlocal given
+        if given:
+            return {"type": "http.disconnect"}
+        given = True
+        return {"type": "http.request", "body": request.body, "more_body": False}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        nonlocal status, headers, streaming
+        if message["type"] == "http.response.start":
+            status = message["status"]
+            headers = [(bytes(n), bytes(v)) for n, v in message.get("headers", []) if n != b"content-length"]
+            return
+        body, more = message.get("body", b""), message.get("more_body", False)
+        if not streaming and not more:
+            responder.reply(Reply(status=status, body=body, headers=headers))
+            return
+        if not streaming:
+            streaming = True
+            responder.start(status, headers)
+        await responder.write(body)
+        if not more:
+            responder.end()
+
+    await app(scope_of(request), receive, send)
