@@ -57,7 +57,7 @@ app.command("version", rich_help_panel=HELP)(version.version)
 def main() -> None:
     """Run the command line and leave with its exit code."""
     try:
-        app()
+        app(prog_name="behest")
     except CliError as error:
         show(error)
         sys.exit(error.exit_code)
