@@ -41,7 +41,7 @@ class Settings:
     upstream_idle_timeout: float = _option(60.0, "Seconds that the provider may stay silent.")
     synchronous: str = _option("normal", "`normal` survives the gateway's death, `full` also a power cut.")
     shutdown_seconds: int = _option(10, "Seconds that running requests get when the gateway is asked to stop.")
-    access_log: bool = _option(False, "Write one line of JSON for each request to standard error.")
+    access_log: bool = _option(False, "Write one line for each request to standard error.")
     admin_token: str | None = _option(
         None, "The operator's secret; one is made at the first start when it is absent.", "BEHEST_ADMIN_TOKEN"
     )

@@ -41,6 +41,8 @@ class _Connection(asyncio.Protocol):
         self._paused = False
         self._then: Callable[[], None] | None = None
         self._lingering: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = 0.0
         self.closed = False
         self.idle_since = 0.0
         self.reset()
@@ -66,6 +68,9 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if not self.complete and self.has_head and not self._framed and exc is None:
             self.complete = True  # A body without a length ends with its connection.
         elif not self.complete and self.problem is None:
@@ -150,12 +155,28 @@ class _Connection(asyncio.Protocol):
     async def wait(self, deadline: float) -> None:
         """Wait until anything happens, or until then."""
         waiter = self._waiter = self._loop.create_future()
-        timer = self._loop.call_at(deadline, self._wake)
+        self._deadline = deadline
+        # One timer outlives many waits: most end soon, and arming one for each would cost more than the wait.
+        if self._timer is None or self._timer.when() > deadline:
+            self._arm()
         try:
             await waiter
         finally:
-            timer.cancel()
             self._waiter = None
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._deadline, self._over)
+
+    def _over(self) -> None:
+        self._timer = None
+        if self._waiter is None:
+            return
+        if self._loop.time() >= self._deadline:
+            self._wake()
+        else:
+            self._arm()
 
     def linger(self, then: Callable[[], None]) -> None:
         """Call `then` when the body ends, or when it has had long enough to: mostly its end is in the next packet."""

@@ -50,7 +50,9 @@ class Limits(Struct, frozen=True, kw_only=True):
 class _Answer:
     """How one request is answered; `exchange.Responder`."""
 
-    __slots__ = ("_cancel", "_connection", "_head", "_headers", "_only_head", "keep_alive", "left", "status", "task")
+    __slots__ = (
+        "_cancel", "_connection", "_head", "_headers", "_only_head", "is_whole", "keep_alive", "left", "status", "task",
+    )  # fmt: skip
 
     def __init__(self, connection: Connection, *, keep_alive: bool, only_head: bool) -> None:
         self._connection = connection
@@ -58,6 +60,7 @@ class _Answer:
         self._head = b""
         self._only_head = only_head
         self._cancel = False
+        self.is_whole = False
         self.keep_alive = keep_alive
         self.left = False
         self.status = 0
@@ -77,7 +80,6 @@ class _Answer:
         self._headers += headers
 
     def _head_of(self, status: int, headers: Headers, framing: bytes) -> bytes:
-        self.status = status
         parts = [_STATUS_LINES[status]]
         for fields in (headers, self._headers):
             for name, value in fields:
@@ -86,11 +88,13 @@ class _Answer:
                 parts += (name, b": ", value, b"\r\n")
         parts.append(framing)
         parts.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
+        self.status = status
         return b"".join(parts)
 
     def reply(self, reply: Reply) -> None:
         length = b"" if reply.status == 204 else b"content-length: %d\r\n" % len(reply.body)
         head = self._head_of(reply.status, reply.headers, length)
+        self.is_whole = True
         self._connection.write(head if self._only_head else head + reply.body)
 
     def start(self, status: int, headers: Headers) -> None:
@@ -106,6 +110,7 @@ class _Answer:
             await self._connection.writable()
 
     def end(self) -> None:
+        self.is_whole = True
         last = b"0\r\n\r\n" if self.keep_alive and not self._only_head else b""
         data, self._head = self._head + last, b""
         if data:
@@ -142,6 +147,8 @@ class Connection(asyncio.Protocol):
         self._answer: _Answer | None = None
         self._writable: asyncio.Future[None] | None = None
         self._closing = False
+        self._is_deaf = False
+        self._refusal: GatewayError | None = None
         self._is_arriving = False
         self.is_paused = False
         self.deadline = server.now + server.limits.request_seconds
@@ -170,7 +177,9 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse(invalid("This protocol is not served here."))
+            # The offer to change the protocol is not taken up; the request is answered, and is the last.
+            if self._answer is not None:
+                self._answer.keep_alive = False
         except httptools.HttpParserError:
             self._refuse(invalid("This is not HTTP/1.1."))
 
