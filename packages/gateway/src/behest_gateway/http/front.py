@@ -128,6 +128,8 @@ class Front:
             host_project = self._addressed_for_mint(request)
             responder.reply(await mint_api.mint(self._minter, request, host_project, request.body))
         elif path in self._open_pages:
+            if request.method != "HEAD":
+                _only(request, "GET")
             responder.reply(self._open_pages[path]())
         elif path == _CHAT:
             _only(request, "POST")

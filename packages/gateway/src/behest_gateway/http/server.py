@@ -172,13 +172,16 @@ class Connection(asyncio.Protocol):
             self._answer.leave()
 
     def data_received(self, data: bytes) -> None:
-        if self._closing:
+        if self._closing or self._is_deaf:
             return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             # The offer to change the protocol is not taken up; the request is answered, and is the last.
-            if self._answer is not None:
+            self._is_deaf = True
+            if self._waiting:
+                self._waiting[-1].keep_alive = False
+            elif self._answer is not None and self._answer.status == 0:
                 self._answer.keep_alive = False
         except httptools.HttpParserError:
             self._refuse(invalid("This is not HTTP/1.1."))
@@ -209,11 +212,13 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         incoming = self._incoming
+        self._count_head(len(name) + len(value))
+        if incoming.method:
+            return  # A trailer. It is no header: whoever checked this request on its way here looked at those.
         name = name.lower()
         if name == b"host" and name in incoming.headers:
             incoming.problem = invalid("The request names two hosts.")
         incoming.headers[name] = value
-        self._count_head(len(name) + len(value))
 
     def _count_head(self, size: int) -> None:
         incoming = self._incoming
@@ -225,6 +230,9 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         incoming = self._incoming
         incoming.method = self._parser.get_method().decode("ascii")
+        if self._parser.should_upgrade() and incoming.headers.keys() & {b"content-length", b"transfer-encoding"}:
+            # The parser takes what follows for the other protocol.
+            incoming.problem = invalid("A request with a body cannot offer another protocol; send it without Upgrade.")
         if incoming.headers.get(b"expect", b"").lower() == b"100-continue" and self._answer is None:
             self._transport.write(_CONTINUE)
 
@@ -249,7 +257,7 @@ class Connection(asyncio.Protocol):
         # Asked any later, the parser says no.
         incoming.keep_alive = self._parser.should_keep_alive()
         self._is_arriving = False
-        if self._closing:
+        if self._closing or self._is_deaf:
             return
         if self._answer is None:
             self._serve(incoming)
@@ -298,7 +306,7 @@ class Connection(asyncio.Protocol):
         self._answer = None
         if self._closing:
             return
-        if not answer.keep_alive or answer.status == 0 or self._server.is_closing:
+        if not (answer.keep_alive and answer.is_whole) or self._server.is_closing:
             self.close()
             return
         self.deadline = self._server.now + self._limits.idle_seconds
@@ -306,10 +314,18 @@ class Connection(asyncio.Protocol):
             self._serve(self._waiting.popleft())
             if not self._waiting:
                 self._transport.resume_reading()
+        elif self._refusal is not None:
+            self._refuse(self._refusal)
+        elif self._is_deaf:
+            self.close()
 
     def _refuse(self, error: GatewayError) -> None:
-        """Answer what cannot be read to its end, and close."""
-        if self._answer is None and not self._closing:
+        """Answer what cannot be read to its end, and close. What was asked before it is answered first."""
+        self._is_deaf = True
+        if self._answer is not None:
+            self._refusal = error
+            return
+        if not self._closing:
             answer = _Answer(self, keep_alive=False, only_head=False)
             request = Request(
                 method="", path="", target=b"", query_string=b"", headers={}, body=b"", client=self._client
