@@ -243,7 +243,9 @@ def _line(row: LedgerRow, billed: Billed | None, expected: Line) -> Line:
 
 def check_that_nothing_is_lost(world: World, expected: tuple[Line, ...]) -> None:
     """Hold the ledger to the provider's bill, and the budgets to the ledger."""
-    billed = {call.attempt_id: call for call in world.bill()}
+    calls = world.bill()
+    billed = {call.attempt_id: call for call in calls}
+    assert len(calls) == len(billed), "an attempt was sent twice"
     rows = world.rows()
     assert len(rows) == len(expected), rows
     lines = [_line(row, billed.get(row.attempt_id), line) for row, line in zip(rows, expected, strict=True)]
