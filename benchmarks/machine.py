@@ -35,7 +35,7 @@ def facts() -> dict[str, str]:
     config = str(sysconfig.get_config_var("CONFIG_ARGS") or "")
     # What it was configured with, without the folders of whoever built it.
     switches = " ".join(part for part in config.replace("'", "").split() if part.startswith("--") and "/" not in part)
-    parts = ("apsw", "httptools", "msgspec", "pyjwt", "uvicorn", "uvloop")
+    parts = ("apsw", "httptools", "msgspec", "pyjwt", "uvloop")
     return {
         "Date": time.strftime("%Y-%m-%d"),
         "Machine": f"{os.cpu_count()} cores, {_cpu()}, {_memory()}, {_system()}, Linux {platform.release()}",
