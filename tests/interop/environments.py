@@ -31,7 +31,7 @@ def python_with(name: str) -> Path:
         AssertionError: It cannot be made; the message shows what uv says.
     """
     requirements = HERE / f"requirements-{name}.txt"
-    key = hashlib.sha256(requirements.read_bytes() + repr((sys.version, sys.platform, sys.prefix)).encode())
+    key = hashlib.sha256(requirements.read_bytes() + repr((sys.version, sys.platform, sys.base_prefix)).encode())
     home = CACHE / f"interop-{name}-{key.hexdigest()[:12]}"
     python = home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     if not python.exists():
