@@ -27,6 +27,7 @@ OLDEST_SAFE_SQLITE = (3, 51, 3)
 """Before it, two connections that write and checkpoint at the same instant could corrupt the file."""
 
 CHECKPOINT_SECONDS = 2.0
+PAGE_BYTES = 4096
 LARGE_WAL_BYTES = 64 * 1024 * 1024
 """Above this the WAL is wound back even if that holds the writer up for a moment; it must not grow for ever."""
 
@@ -92,6 +93,12 @@ def _lock(path: Path) -> IO[str]:
     return handle
 
 
+def _wait_a_little(tries: int) -> bool:
+    """Wait for the checkpointer in steps that the event loop hardly feels; SQLite's own grow to a tenth of a second."""
+    time.sleep(0.0005)
+    return tries < 10_000
+
+
 class Database:
     """An open data directory.
 
@@ -112,6 +119,7 @@ class Database:
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
         self._path = str(path)
         self.connection = self._connect()
+        self.connection.set_busy_handler(_wait_a_little)
         try:
             self.connection.execute(f"pragma synchronous = {'full' if synchronous == 'full' else 'normal'}")
             self.connection.execute("pragma wal_autocheckpoint = 0")
@@ -137,10 +145,10 @@ class Database:
         connection.execute("pragma synchronous = normal")
         while not self._stopping.wait(CHECKPOINT_SECONDS):
             with contextlib.suppress(apsw.BusyError, apsw.LockedError):
-                large = Path(self._path + "-wal").stat().st_size > LARGE_WAL_BYTES
-                connection.wal_checkpoint(
-                    mode=apsw.SQLITE_CHECKPOINT_RESTART if large else apsw.SQLITE_CHECKPOINT_PASSIVE
-                )
+                # The file never shrinks while it is open, so it is the frames in use that say how large the WAL is.
+                frames, _ = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                if frames * PAGE_BYTES > LARGE_WAL_BYTES:
+                    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
         connection.close()
 
     @contextmanager
