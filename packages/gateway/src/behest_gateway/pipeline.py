@@ -108,7 +108,7 @@ class Exchange:
             answer.body, completion = await upstream.whole(reply)
             self._first_byte = time.perf_counter()
             self._meter.finish_reason = completion.finish_reason
-            self._meter.see_usage(completion.usage)
+            self._meter.see_usage(completion.usage, alone=True)
             answer.cost_nano = await self._settle(admitted, "answered")
         return answer
 
@@ -119,13 +119,13 @@ class Exchange:
             self._first_byte = time.perf_counter()
         meter.see(text_bytes=event.text_bytes, pieces=event.pieces, finish_reason=event.finish_reason)
         if event.has_usage:
-            meter.see_usage(event.usage)
+            meter.see_usage(event.usage, alone=event.only_usage)
         return meter.tokens_seen
 
     @property
     def is_finished(self) -> bool:
-        """The provider said why it stopped, or what it used."""
-        return self._meter.finish_reason is not None or self._meter.usage_seen
+        """The provider said why it stopped, or what it used in all."""
+        return self._meter.is_finished
 
     async def settle(self, ending: Ending, error: GatewayError | None = None) -> int | None:
         """Settle the open attempt, if there is one; returns its cost in nano-dollars when the provider confirmed it."""
@@ -133,7 +133,8 @@ class Exchange:
 
     async def _settle(self, admitted: Admitted, ending: Ending, error: GatewayError | None = None) -> int | None:
         meter = self._meter
-        state, cost = charge(ending, meter.usage, admitted, meter.text_bytes)
+        usage = meter.usage_at(ending)
+        state, cost = charge(ending, usage, admitted, meter.text_bytes)
         self._open = None
         if self._stream is not None:
             self._stream.close()
@@ -142,7 +143,7 @@ class Exchange:
             admitted,
             state=state,
             cost_nano=cost,
-            usage=meter.usage,
+            usage=usage,
             status=499 if ending == "caller_left" else error.status if error is not None else 200,
             error_code=error.code if error is not None else None,
             finish_reason=meter.finish_reason,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from behest_gateway.core.exchange import Admitted, Entry, Hold, Plan, Profile, Provider, Routed
 from behest_gateway.core.prices import Band, PriceVector, Rates
-from behest_gateway.stages.meter.rules import Ending, charge
+from behest_gateway.stages.meter.rules import Ending, StreamMeter, charge
 from behest_protocol.usage import Usage
 
 NANO = 1_000_000
@@ -99,3 +99,22 @@ def test_a_caller_who_leaves_before_a_whole_answer_pays_the_hold_since_nobody_kn
 
 def test_a_caller_who_leaves_a_model_that_thinks_in_secret_pays_the_hold() -> None:
     assert charge("caller_left", None, _admitted(stream=True, hides_output=True), 30) == ("unconfirmed", HOLD)
+
+
+def test_a_running_sum_is_not_what_was_used_in_all() -> None:
+    meter = StreamMeter()
+    meter.see(text_bytes=3, pieces=1, finish_reason=None)
+    meter.see_usage(TOLD, alone=False)
+
+    assert not meter.is_finished
+    assert meter.usage_at("caller_left") is None
+    assert meter.usage_at("answered") == TOLD
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_sum_that_comes_with_or_after_the_end_is_what_was_used_in_all(alone: bool) -> None:
+    meter = StreamMeter()
+    meter.see(text_bytes=3, pieces=1, finish_reason=None if alone else "stop")
+    meter.see_usage(TOLD, alone=alone)
+
+    assert meter.usage_at("caller_left") == TOLD

@@ -96,7 +96,7 @@ def _lock(path: Path) -> IO[str]:
 def _wait_a_little(tries: int) -> bool:
     """Wait for the checkpointer in steps that the event loop hardly feels; SQLite's own grow to a tenth of a second."""
     time.sleep(0.0005)
-    return tries < 10_000
+    return tries < 1000
 
 
 class Database:

@@ -16,7 +16,6 @@ import contextlib
 import logging
 from typing import Any
 
-import apsw
 import msgspec
 from behest_protocol.usage import Usage
 
@@ -142,20 +141,20 @@ class SqlLedger:
         )
         self._open[hold.attempt_id] = (entry, hold)
         self._note_price(ask.price)
-        journal = _encoder.encode(_Journal(entry, user_ref, keys)).decode()
-        self._pending.holds.append((hold.attempt_id, amount, hold.expires_at, journal))
         try:
+            journal = _encoder.encode(_Journal(entry, user_ref, keys)).decode()
+            self._pending.holds.append((hold.attempt_id, amount, hold.expires_at, journal))
             await self._written()
         except asyncio.CancelledError:
-            await self._release_unsent(entry, hold)
+            self._release_unsent(entry, hold)
             raise
-        except apsw.Error:
+        except Exception:
             self._open.pop(hold.attempt_id, None)
             self._counters.settle(keys, amount, 0)
             raise _unavailable() from None
         return hold
 
-    async def _release_unsent(self, entry: Entry, hold: Hold) -> None:
+    def _release_unsent(self, entry: Entry, hold: Hold) -> None:
         outcome = Outcome(
             state="released",
             cost_nano=0,
@@ -182,7 +181,7 @@ class SqlLedger:
     async def settle(self, entry: Entry, hold: Hold, outcome: Outcome) -> None:
         if self._settle_soon(entry, hold, outcome):
             # A failed write is logged and tried again until it succeeds; the caller gets what it has paid for.
-            with contextlib.suppress(apsw.Error):
+            with contextlib.suppress(Exception):
                 await self._written()
 
     def _settle_soon(self, entry: Entry, hold: Hold, outcome: Outcome) -> bool:
@@ -291,7 +290,8 @@ class SqlLedger:
             return
         try:
             self._write(pending)
-        except apsw.Error as problem:
+        except Exception as problem:
+            # Whatever it is, money that is not written must not be forgotten: nothing is dropped, and nobody let in.
             self._failed(pending, problem)
             return
         self.healthy = True
@@ -299,9 +299,9 @@ class SqlLedger:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _failed(self, pending: _Pending, problem: apsw.Error) -> None:
+    def _failed(self, pending: _Pending, problem: Exception) -> None:
         """Nothing of this flush was written. New holds are refused; what is settled is kept, and tried again."""
-        _log.error("the ledger cannot be written: %s; new calls are refused until it can", problem)
+        _log.error("the ledger cannot be written (%r); new calls are refused until it can", problem)
         self.healthy = False
         again = self._pending
         refused = {hold[0] for hold in pending.holds}

@@ -24,13 +24,13 @@ class StreamMeter:
     above, the other proves that a provider went past its limit.
     """
 
-    __slots__ = ("_pieces", "finish_reason", "text_bytes", "usage", "usage_seen")
+    __slots__ = ("_pieces", "_usage", "_usage_is_final", "finish_reason", "text_bytes")
 
     def __init__(self) -> None:
         self._pieces = 0
+        self._usage: Usage | None = None
+        self._usage_is_final = False
         self.text_bytes = 0
-        self.usage: Usage | None = None
-        self.usage_seen = False
         self.finish_reason: str | None = None
 
     def see(self, *, text_bytes: int, pieces: int, finish_reason: str | None) -> None:
@@ -40,10 +40,23 @@ class StreamMeter:
         if finish_reason is not None:
             self.finish_reason = finish_reason
 
-    def see_usage(self, usage: Usage | None) -> None:
-        """Take what the provider says that it used so far; the last word counts, and a senseless one counts as none."""
-        self.usage = usage
-        self.usage_seen = True
+    def see_usage(self, usage: Usage | None, *, alone: bool) -> None:
+        """Take what the provider says that it used so far; the last word counts, and a senseless one counts as none.
+
+        Args:
+            alone: It came by itself, as it does at the very end. Some providers also send running sums on the way.
+        """
+        self._usage = usage
+        self._usage_is_final = alone or self.finish_reason is not None
+
+    @property
+    def is_finished(self) -> bool:
+        """The provider said why it stopped, or what it used in all."""
+        return self.finish_reason is not None or self._usage_is_final
+
+    def usage_at(self, ending: Ending) -> Usage | None:
+        """What the provider used in all, if it said so; a running sum is no such thing when the answer broke off."""
+        return self._usage if ending == "answered" or self._usage_is_final else None
 
     @property
     def tokens_seen(self) -> int:
