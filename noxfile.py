@@ -40,12 +40,13 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run everything that CI runs: lint, types, imports and every test, from a bare machine to an answer."""
+    """Run everything that CI runs: lint, types, imports, the demo and every test, from a bare machine to an answer."""
     steps: list[tuple[str, Callable[[], None]]] = [
         ("the environment, from constraints.txt", lambda: install(session)),
         ("lint", lambda: check_style(session)),
         ("types", lambda: check_types(session)),
         ("imports", lambda: check_imports(session)),
+        ("the demo, up to its page", lambda: demo_once(session)),
         *((f"tests in {path}", partial(pytest, session, path)) for path in unit_paths()),
         ("clients that nobody here wrote", lambda: pytest(session, "tests/interop")),
         ("the whole product in a browser", lambda: pytest(session, "tests/e2e", env=browser(session))),
@@ -161,10 +162,22 @@ def check_imports(session: nox.Session) -> None:
     session.run("lint-imports", "--no-cache", silent=False)
 
 
+def demo_once(session: nox.Session) -> None:
+    """Do what the demo does, in a folder of its own, until its page has answered."""
+    session.run(
+        "python", "-m", "behest_cli.demo", "--once", "--data-dir", str(Path(session.create_tmp()) / "demo"),
+        env=without_settings(),
+    )  # fmt: skip
+
+
+def without_settings() -> dict[str, str | None]:
+    """Hide the provider keys and Behest settings of whoever runs this."""
+    return {name: None for name in os.environ if name.startswith("BEHEST_") or name == "OPENAI_API_KEY"}
+
+
 def pytest(session: nox.Session, *arguments: str, env: dict[str, str] | None = None) -> None:
     """Run tests without the provider keys and Behest settings of whoever runs them."""
-    hidden = {name: None for name in os.environ if name.startswith("BEHEST_") or name == "OPENAI_API_KEY"}
-    session.run("pytest", *arguments, *session.posargs, env={**hidden, **(env or {})})
+    session.run("pytest", *arguments, *session.posargs, env={**without_settings(), **(env or {})})
 
 
 def unit_paths() -> list[str]:
