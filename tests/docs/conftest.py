@@ -6,7 +6,9 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
+from behest_cli.demo import EACH_USER_USD
 from behest_cli.dev import Ready, running
 
 from ..templates.rendering import export, render
@@ -26,8 +28,8 @@ def place_for(tmp_path: Path) -> Generator[PlaceFor]:
 
             def start() -> Ready:
                 ready = open_places.enter_context(running(folder / ".behest" / "dev"))
-                # The demo keeps the same in a folder of its own.
-                (folder / ".behest" / "demo").symlink_to("dev", target_is_directory=True)
+                if document == "README.md":
+                    _as_the_demo_does(folder, ready)
                 return ready
 
             place = Place(folder, start)
@@ -36,6 +38,17 @@ def place_for(tmp_path: Path) -> Generator[PlaceFor]:
             return place
 
         yield make
+
+
+def _as_the_demo_does(folder: Path, ready: Ready) -> None:
+    """Keep everything in a folder of the demo's, and give each user the demo's budget."""
+    (folder / ".behest" / "demo").symlink_to("dev", target_is_directory=True)
+    with httpx.Client(base_url=ready["base_url"], timeout=30) as client:
+        client.post(
+            f"/v1/projects/{ready['project_id']}/budgets",
+            json={"scope": "each_user", "window": "day", "limit_usd": EACH_USER_USD},
+            headers={"Authorization": f"Bearer {ready['admin_token']}"},
+        ).raise_for_status()
 
 
 def _render_into(place: Place, template: str, scratch: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -92,6 +93,8 @@ class Place:
     def shell(self, script: str) -> Ran:
         """Run commands with bash, in the folder and with the variables that the last ones left."""
         _ = self.ready
+        if "curl " in script:
+            assert shutil.which("curl", path=self._env["PATH"]), "the documents ask with curl; install it"
         return self._run(["bash", "-c", _SHELL + script], cwd=self.folder, env=environment(self._env))
 
     def python(self, source: str) -> Ran:
