@@ -153,4 +153,7 @@ def test_architecture_draws_every_stage() -> None:
 def test_every_fragment_has_a_name_that_a_release_understands() -> None:
     fragments = [PurePosixPath(name).name for name in tracked() if name.startswith("changes/")]
 
-    assert all(re.fullmatch(r"README\.md|\d+\.(feature|fix|change|removal|security)\.md", name) for name in fragments)
+    assert all(
+        re.fullmatch(r"README\.md|\d+(\.[a-z]+)?\.(feature|fix|change|removal|security)\.md", name)
+        for name in fragments
+    )

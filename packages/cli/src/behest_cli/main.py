@@ -15,6 +15,7 @@ from behest_cli.commands import (
     dev,
     gateway,
     key,
+    ledger,
     new,
     origin,
     profile,
@@ -49,6 +50,7 @@ app.add_typer(origin.app, name="origin", rich_help_panel=WALK)
 app.add_typer(token.app, name="token", rich_help_panel=WALK)
 app.command("chat", rich_help_panel=WALK)(chat.chat)
 app.add_typer(budget.app, name="budget", rich_help_panel=MONEY)
+app.add_typer(ledger.app, name="ledger", rich_help_panel=MONEY)
 app.command("usage", rich_help_panel=MONEY)(usage.usage)
 app.add_typer(profile.app, name="profile", rich_help_panel=HELP)
 app.command("version", rich_help_panel=HELP)(version.version)

@@ -187,7 +187,7 @@ async def test_a_new_window_starts_empty_and_a_late_settlement_counts_where_it_w
     hold = await _held(ledger, entry, _ask(10), budget)
     time.us += DAY
 
-    await _held(ledger, _entry(), _ask(10), budget)
+    await _held(ledger, _entry(time=time), _ask(10), budget)
     await ledger.settle(entry, hold, _outcome(7))
 
     assert _all(database, "select window_id, spent_nano from counters") == [(hold.counters[0][2], 7)]

@@ -6,7 +6,6 @@ that change with the hour or the day are then never more than a minute stale.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from behest_gateway.core.clock import Clock
-from behest_gateway.core.prices import Band, PriceVector, Rates
+from behest_gateway.core.prices import Band, PriceVector, Rates, vector_hash
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelPrice
@@ -45,14 +44,9 @@ def _femto(usd_per_mtok: Decimal) -> int:
     return whole if whole == value else whole + 1
 
 
-def _digest(provider: str, model: str, bands: tuple[Band, ...]) -> str:
-    text = msgspec.json.encode([provider, model, [msgspec.structs.astuple(band) for band in bands]])
-    return hashlib.sha256(text).hexdigest()
-
-
 def _vector(provider: str, model: str, bands: tuple[Band, ...], version: str) -> PriceVector:
     return PriceVector(
-        provider=provider, model=model, bands=bands, version=version, hash=_digest(provider, model, bands)
+        provider=provider, model=model, bands=bands, version=version, hash=vector_hash(provider, model, bands)
     )
 
 

@@ -6,8 +6,10 @@ million tokens is 18,750,000. A cost is summed in femto-dollars and rounded up t
 
 from __future__ import annotations
 
+import hashlib
 from typing import Protocol
 
+import msgspec
 from behest_protocol.usage import Usage
 from msgspec import Struct
 
@@ -71,6 +73,12 @@ class PriceVector(Struct, frozen=True, kw_only=True):
     def dearest_call(self) -> int:
         """The most that the call itself can cost, femto-dollars."""
         return max(b.rates.per_call for b in self.bands)
+
+
+def vector_hash(provider: str, model: str, bands: tuple[Band, ...]) -> str:
+    """The hash that a price vector is kept under."""
+    text = msgspec.json.encode([provider, model, [msgspec.structs.astuple(band) for band in bands]])
+    return hashlib.sha256(text).hexdigest()
 
 
 def nano_from_femto(femto: int) -> int:

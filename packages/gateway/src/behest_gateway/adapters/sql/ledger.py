@@ -127,7 +127,8 @@ class SqlLedger:
             tokens = affordable_tokens(ask, left_nano)
             return None if tokens is None else (tokens, hold_nano(ask, tokens))
 
-        held = self._counters.hold(budgets, user_ref, now, affordable)
+        # By the instant that is in the row, so that every counter can be added up from the ledger again.
+        held = self._counters.hold(budgets, user_ref, entry.started_at, affordable)
         if isinstance(held, BudgetState):
             return Exhausted(state=held, needed_nano=hold_nano(ask, ask.min_tokens))
         tokens, amount, keys = held

@@ -1,0 +1,144 @@
+"""Checking the books in the file: one read of everything, beside a gateway that runs or without one."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+from behest_protocol.usage import Usage
+
+from behest_gateway.adapters.sql.database import DatabaseError
+from behest_gateway.adapters.sql.queries import load
+from behest_gateway.control.auditing import (
+    Audit,
+    BookedBudget,
+    BookedRow,
+    CounterSums,
+    Difference,
+    price_difference,
+    row_difference,
+)
+from behest_gateway.core.prices import Band, PriceVector
+from behest_gateway.core.snapshot import Budget
+
+_SQL = load("verify")
+_bands = msgspec.json.Decoder(tuple[Band, ...])
+
+
+def verify(directory: Path) -> Audit:
+    """Price every row again and add every counter up again, as of one moment; nothing is written.
+
+    Raises:
+        DatabaseError: There is no data directory, or it cannot be read.
+    """
+    connection = open_to_read(directory)
+    try:
+        connection.execute("begin")  # One moment for everything, whatever a running gateway writes meanwhile.
+        return _audit(connection)
+    except (apsw.Error, msgspec.MsgspecError) as problem:
+        raise DatabaseError(f"the ledger in {directory} cannot be read: {problem}") from None
+    finally:
+        connection.close()
+
+
+def open_to_read(directory: Path) -> apsw.Connection:
+    """A connection to a data directory that never writes to it.
+
+    Raises:
+        DatabaseError: There is none.
+    """
+    path = directory / "behest.db"
+    if not path.is_file():
+        raise DatabaseError(f"there is no ledger in {directory}; name the gateway's data directory with --data-dir")
+    try:
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        connection.set_busy_timeout(5000)
+    except apsw.Error as problem:
+        raise DatabaseError(f"{path} cannot be opened: {problem}") from None
+    return connection
+
+
+def _audit(connection: apsw.Connection) -> Audit:
+    differences: list[Difference] = []
+    prices: dict[str, PriceVector] = {}
+    for price_hash, version, provider, model, vector in connection.execute(_SQL["prices"]):
+        price = PriceVector(
+            provider=provider, model=model, bands=_bands.decode(vector), version=version, hash=price_hash
+        )
+        prices[price_hash] = price
+        different = price_difference(price)
+        if different is not None:
+            differences.append(different)
+    sums = CounterSums(_budgets(connection))
+    rows = estimated = total = 0
+    for row in map(_row, connection.execute(_SQL["rows"])):
+        rows += 1
+        total += row.cost_nano
+        estimated += row.state == "estimated"
+        different = row_difference(row, prices)
+        if different is not None:
+            differences.append(different)
+        sums.add(row)
+    counters = {(budget, user, window): spent for budget, user, window, spent in connection.execute(_SQL["counters"])}
+    differences += sums.differences(counters)
+    return Audit(
+        rows=rows,
+        prices=len(prices),
+        counters=len(counters),
+        rollups=0,
+        cost_nano=total,
+        estimated=estimated,
+        differences=differences,
+    )
+
+
+def _budgets(connection: apsw.Connection) -> list[BookedBudget]:
+    return [
+        BookedBudget(
+            Budget(
+                id=budget_id,
+                project_id=project_id,
+                scope=scope,
+                window=window,
+                timezone=timezone,
+                limit_nano=limit_nano,
+                created_at=created_at,
+            ),
+            user_ref,
+            deleted_at,
+        )
+        for (
+            budget_id, project_id, scope, user_ref, window, timezone, limit_nano, created_at, deleted_at,
+        ) in connection.execute(_SQL["budgets"])
+    ]  # fmt: skip
+
+
+def _row(values: tuple[Any, ...]) -> BookedRow:
+    (
+        attempt_id, attempt, started_at, settled_at, project_id, user_ref, input_, cached_read, cache_write, output,
+        reasoning, audio_input, audio_output, hold_nano, cost_nano, price_hash, state,
+    ) = values  # fmt: skip
+    return BookedRow(
+        attempt_id=attempt_id,
+        attempt=attempt,
+        started_at=started_at,
+        settled_at=settled_at,
+        project_id=project_id,
+        user_ref=user_ref,
+        usage=Usage(
+            input=input_,
+            output=output,
+            cached_read=cached_read,
+            cache_write=cache_write,
+            reasoning=reasoning,
+            audio_input=audio_input,
+            audio_output=audio_output,
+        ),
+        hold_nano=hold_nano,
+        cost_nano=cost_nano,
+        price_hash=price_hash,
+        state=state,
+    )
