@@ -154,6 +154,6 @@ def test_every_fragment_has_a_name_that_a_release_understands() -> None:
     fragments = [PurePosixPath(name).name for name in tracked() if name.startswith("changes/")]
 
     assert all(
-        re.fullmatch(r"README\.md|\d+(\.[a-z]+)?\.(feature|fix|change|removal|security)\.md", name)
+        re.fullmatch(r"README\.md|\d+(\.[a-z-]+)?\.(feature|fix|change|removal|security)\.md", name)
         for name in fragments
     )

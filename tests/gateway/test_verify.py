@@ -10,7 +10,7 @@ from typing import Any
 import apsw
 import pytest
 from behest_gateway.adapters.sql.database import DatabaseError
-from behest_gateway.adapters.sql.verify import verify
+from behest_gateway.adapters.sql.verify import rebuild, verify
 from behest_gateway.control.auditing import Audit, Difference
 
 from ..support.gateway import running_gateway
@@ -79,6 +79,7 @@ def test_books_that_nobody_touched_are_right_while_the_gateway_runs_and_afterwar
     assert audit.differences == []
     assert audit == kept.while_running
     assert (audit.rows, audit.prices, audit.counters, audit.cost_nano > 0) == (5, 1, 4, True)
+    assert audit.rollups >= 3
 
 
 def test_a_changed_cost_is_found(books: Path) -> None:
@@ -88,6 +89,7 @@ def test_a_changed_cost_is_found(books: Path) -> None:
 
     assert found(books, "row") == [Difference(what="row", name=row, expected=str(cost), found=str(cost + 1))]
     assert {int(each.expected) - int(each.found) for each in found(books, "counter")} == {1}
+    assert len(found(books, "rollup")) == 2  # the hour, and the user's day
 
 
 def test_a_changed_counter_is_found(books: Path) -> None:
@@ -131,6 +133,32 @@ def test_a_state_that_does_not_fit_the_charge_is_found(books: Path, state: str) 
     spoil(books, f"update ledger set state = '{state}' where attempt_id = '{row}'")
 
     assert [(each.what, each.name) for each in verify(books).differences] == [("row", row)]
+
+
+@pytest.mark.parametrize("table", ["usage_by_hour", "usage_by_user_day"])
+def test_a_rollup_off_by_one_is_found_and_made_again(books: Path, table: str) -> None:
+    most = one(books, f"select max(cost_nano) from {table}")
+    spoil(books, f"update {table} set cost_nano = cost_nano + 1 where cost_nano = {most}")
+
+    [difference] = verify(books).differences
+    assert difference.what == "rollup"
+    assert difference.name.startswith(table)
+    assert difference.found.endswith(f"{most + 1} nano-USD")
+
+    rebuild(books)
+    assert verify(books).differences == []
+
+
+def test_a_rollup_that_is_missing_or_too_many_is_found_and_made_again(books: Path) -> None:
+    spoil(books, "delete from usage_by_hour")
+    spoil(books, "insert into usage_by_session_day values ('p', 0, 's', 1, 1, 2, 3, 4, 5)")
+
+    assert [(each.expected[:9], each.found) for each in verify(books).differences] == [
+        ("4 request", "nothing"),
+        ("nothing", "1 requests, 2 in, 3 cached, 4 out, 5 nano-USD"),
+    ]
+    rebuild(books)
+    assert verify(books).differences == []
 
 
 def test_a_folder_without_books_is_refused(tmp_path: Path) -> None:

@@ -26,17 +26,22 @@ def ledger() -> None:
 @app.command("verify")
 def verify(
     data_dir: DataDir = Path(".behest/gateway"),
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="First make the sums by hour and day again; no gateway may run.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print what was checked, and what differs, as JSON.")] = False,
 ) -> None:
-    """Price every row again and add every counter up again, and say what differs by a nano-dollar; exit 1 if any does.
+    """Price every row again, add every sum up again, and say what differs by a nano-dollar; exit 1 if any does.
 
-    It only reads, so the gateway may run meanwhile.
+    It only reads, so the gateway may run meanwhile, unless --rebuild is given.
     """
     import msgspec
     from behest_gateway import books
     from behest_protocol.money import usd_text
 
     try:
+        if rebuild:
+            render.note(f"Made {books.rebuild_rollups(data_dir):,} sums by hour and by day from the ledger.")
         audit = books.check(data_dir)
     except books.BooksError as problem:
         raise CliError(f"{str(problem)[:1].upper()}{str(problem)[1:]}.") from None
@@ -49,6 +54,7 @@ def verify(
                 "charged": f"${usd_text(audit.cost_nano)}",
                 "prices": f"{audit.prices:,}",
                 "counters": f"{audit.counters:,}",
+                "rollups": f"{audit.rollups:,}",
                 "result": "equal to the nano-dollar" if audit.is_right else f"{len(audit.differences):,} differ",
             }
         )

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 from behest_protocol.usage import Usage
 
+from behest_gateway.adapters.sql import rollups
 from behest_gateway.adapters.sql.database import Database
 from behest_gateway.adapters.sql.queries import load
 from behest_gateway.core.clock import Clock
@@ -328,7 +329,9 @@ class SqlLedger:
             if pending.holds:
                 connection.executemany(_SQL["insert_hold"], pending.holds)
             if pending.rows:
-                connection.executemany(_SQL["insert_row"], pending.rows)
+                # Only rows that were really inserted are summed: one that was there already has been.
+                inserted = {attempt for (attempt,) in connection.executemany(_SQL["insert_row"], pending.rows)}
+                rollups.add(connection, (row for row in pending.rows if row[2] and row[0] in inserted))
             if pending.given_back:
                 connection.executemany(_SQL["delete_hold"], pending.given_back)
             if pending.spent:

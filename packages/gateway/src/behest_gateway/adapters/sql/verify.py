@@ -10,7 +10,8 @@ import apsw
 import msgspec
 from behest_protocol.usage import Usage
 
-from behest_gateway.adapters.sql.database import DatabaseError
+from behest_gateway.adapters.sql import rollups
+from behest_gateway.adapters.sql.database import Database, DatabaseError
 from behest_gateway.adapters.sql.queries import load
 from behest_gateway.control.auditing import (
     Audit,
@@ -29,7 +30,7 @@ _bands = msgspec.json.Decoder(tuple[Band, ...])
 
 
 def verify(directory: Path) -> Audit:
-    """Price every row again and add every counter up again, as of one moment; nothing is written.
+    """Price every row again and add every counter and every rollup up again, as of one moment; nothing is written.
 
     Raises:
         DatabaseError: There is no data directory, or it cannot be read.
@@ -42,6 +43,21 @@ def verify(directory: Path) -> Audit:
         raise DatabaseError(f"the ledger in {directory} cannot be read: {problem}") from None
     finally:
         connection.close()
+
+
+def rebuild(directory: Path) -> int:
+    """Make every sum by hour and by day again from the ledger; returns how many there are.
+
+    Raises:
+        DatabaseError: There is no data directory, or a gateway is using it.
+    """
+    open_to_read(directory).close()
+    database = Database(directory)
+    try:
+        with database.transaction() as connection:
+            return rollups.rebuild(connection)
+    finally:
+        database.close()
 
 
 def open_to_read(directory: Path) -> apsw.Connection:
@@ -84,11 +100,13 @@ def _audit(connection: apsw.Connection) -> Audit:
         sums.add(row)
     counters = {(budget, user, window): spent for budget, user, window, spent in connection.execute(_SQL["counters"])}
     differences += sums.differences(counters)
+    sums_kept, wrong = rollups.differences(connection)
+    differences += wrong
     return Audit(
         rows=rows,
         prices=len(prices),
         counters=len(counters),
-        rollups=0,
+        rollups=sums_kept,
         cost_nano=total,
         estimated=estimated,
         differences=differences,

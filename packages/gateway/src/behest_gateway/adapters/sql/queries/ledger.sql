@@ -4,7 +4,7 @@ insert into holds (attempt_id, amount_nano, expires_at, entry) values (?, ?, ?, 
 -- delete_hold: give the money of an attempt back
 delete from holds where attempt_id = ?
 
--- insert_row: write how an attempt ended; a second time changes nothing
+-- insert_row: write how an attempt ended; a second time changes nothing, and returns nothing
 insert into ledger (
   attempt_id, request_id, attempt, operation, started_at, settled_at, tenant_id, project_id, user_ref, api_key_id,
   session_id, thread_id, tier, byok, provider, model_asked, model, stream, input_tokens, cached_read_tokens,
@@ -12,6 +12,7 @@ insert into ledger (
   cost_nano, price_version, price_hash, state, status, error_code, finish_reason, latency_us, first_byte_us
 ) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 on conflict (attempt_id) do nothing
+returning attempt_id
 
 -- spend: add to what is spent of a budget in a window
 insert into counters (budget_id, user_ref, window_id, spent_nano) values (?, ?, ?, ?)
