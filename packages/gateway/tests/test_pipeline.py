@@ -6,6 +6,7 @@ The world here is a sender that plays a script and a ledger that keeps a diary; 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +20,7 @@ from behest_gateway.core.clock import SystemClock
 from behest_gateway.core.errors import GatewayError
 from behest_gateway.core.exchange import BudgetState, Call, Entry, Hold, Outcome, Provider
 from behest_gateway.core.snapshot import Budget, ProjectSettings, ProjectSnapshot, VerificationKey
+from behest_gateway.core.switches import Running, Switch
 from behest_gateway.pipeline import Exchange, Stages
 from behest_gateway.stages.admit.ports import Ask, Exhausted
 from behest_gateway.stages.admit.rules import hold_nano
@@ -57,6 +59,10 @@ class World:
         self.outcome: Outcome | None = None
         self.exhausted = False
         self.more = asyncio.Event()
+        self.directory = MemoryDirectory()
+        self.running = Running()
+        self.directory.on_kill(self.running.stop)
+        self.held_up: asyncio.Event | None = None
 
     # the sender and its reply
 
@@ -95,6 +101,8 @@ class World:
             state = BudgetState(budget=BUDGET, spent_nano=10**9, held_nano=0, resets_at=0)
             return Exhausted(state=state, needed_nano=1)
         self.diary.append("   hold")
+        if self.held_up is not None:
+            await self.held_up.wait()
         return Hold(
             attempt_id=entry.attempt_id,
             amount_nano=hold_nano(ask, ask.max_tokens),
@@ -116,7 +124,7 @@ class World:
     # the gateway over it
 
     def exchange(self, **body: Any) -> Exchange:
-        directory = MemoryDirectory()
+        directory = self.directory
         public = KEY.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
@@ -130,10 +138,11 @@ class World:
         stages = Stages(
             door=Door(directory, MemoryRates(), "localhost"),
             authenticate=Authenticate(directory, clock, frozenset({"behest"})),
-            route=Route(PriceTable(clock, {}), provider),
+            route=Route(directory, PriceTable(clock, {}), provider),
             admit=Admit(self, 60),
             upstream=Upstream(self),
             record=Record(self),
+            running=self.running,
         )
         asked = {"messages": [{"role": "user", "content": "hi"}], **body}
         call = Call(
@@ -305,3 +314,164 @@ async def test_a_part_whose_cost_cannot_be_bounded_is_refused_under_a_budget(par
 
     assert (caught.value.code, caught.value.param) == ("validation_error", "messages[0].content[1]")
     assert ">> send" not in world.diary
+
+
+# -- kill switches
+
+SWITCHES = [
+    Switch(scope="global"),
+    Switch(scope="tenant", target="t"),
+    Switch(scope="project", target="p"),
+    Switch(scope="user", target="p/u"),
+    Switch(scope="model", target="gpt-4o-mini"),
+]
+OTHERS = [
+    Switch(scope="tenant", target="p"),
+    Switch(scope="project", target="t"),
+    Switch(scope="user", target="p/v"),
+    Switch(scope="user", target="q/u"),
+    Switch(scope="model", target="gpt-4o"),
+]
+
+
+async def _until(world: World, line: str) -> None:
+    async with asyncio.timeout(5):
+        while line not in world.diary:
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("switch", SWITCHES, ids=lambda s: s.scope)
+async def test_a_kill_switch_refuses_a_new_call_which_is_not_even_noted(switch: Switch) -> None:
+    world = World()
+    exchange = world.exchange(stream=True)
+    world.directory.publish_switch(switch)
+
+    with pytest.raises(GatewayError) as caught:
+        async with exchange:
+            await exchange.answer()
+
+    target = {"target": switch.target} if switch.target else {}
+    assert (caught.value.code, caught.value.retryable) == ("forbidden", False)
+    assert caught.value.details == {"reason": "killed", "scope": switch.scope, **target}
+    assert (world.diary, len(world.running)) == ([], 0)
+
+
+@pytest.mark.parametrize("switch", SWITCHES, ids=lambda s: s.scope)
+async def test_a_kill_switch_thrown_in_mid_stream_stops_the_provider_and_tells_the_caller(switch: Switch) -> None:
+    world = World(_event("he"), b"wait")
+    following = asyncio.create_task(_told(world, world.exchange(stream=True)))
+    await _until(world, "   waiting")
+
+    world.directory.publish_switch(switch)
+    told = await following
+
+    assert world.diary[-5:] == ["=> frames", "   waiting", ">> close", "   settle estimated", "=> frames"]
+    assert told[-1].endswith(DONE)
+    error = json.decode(told[-1].removesuffix(DONE).removeprefix(b"data: "))
+    assert (error["error"]["code"], error["error"]["type"], error["choices"]) == ("forbidden", "permission_error", [])
+    assert world.outcome is not None
+    assert (world.outcome.status, world.outcome.error_code) == (403, "forbidden")
+    assert (following.cancelling(), len(world.running)) == (0, 0)
+
+
+@pytest.mark.parametrize("switch", OTHERS, ids=lambda s: f"{s.scope} {s.target}")
+async def test_a_kill_switch_leaves_everybody_else_alone(switch: Switch) -> None:
+    world = World(_event("he"), b"wait", _event("llo", "stop"), USAGE + DONE)
+    following = asyncio.create_task(_told(world, world.exchange(stream=True)))
+    await _until(world, "   waiting")
+
+    world.directory.publish_switch(switch)
+    world.more.set()
+    told = await following
+
+    assert b"".join(told) == _event("he") + _event("llo", "stop") + DONE
+    assert world.outcome is not None
+    assert world.outcome.state == "settled"
+
+
+async def test_a_kill_switch_ends_a_call_whose_answer_is_whole_with_403() -> None:
+    world = World(b"wait", stream=False)
+    exchange = world.exchange()
+
+    async def ask() -> None:
+        async with exchange:
+            await exchange.answer()
+
+    asking = asyncio.create_task(ask())
+    await _until(world, "   waiting")
+    world.directory.publish_switch(SWITCHES[0])
+    with pytest.raises(GatewayError) as caught:
+        await asking
+
+    assert caught.value.status == 403
+    assert world.diary == ["   hold", ">> send", "   waiting", ">> close", "   settle unconfirmed"]
+    assert world.outcome is not None
+    assert (world.outcome.status, world.outcome.error_code) == (403, "forbidden")
+
+
+async def test_a_kill_switch_before_the_first_frame_is_answered_as_an_error() -> None:
+    world = World(b"wait")
+    following = asyncio.create_task(_told(world, world.exchange(stream=True)))
+    await _until(world, "   waiting")
+
+    world.directory.publish_switch(SWITCHES[2])
+    with pytest.raises(GatewayError) as caught:
+        await following
+
+    assert caught.value.status == 403
+    assert world.diary == ["   hold", ">> send", "   waiting", ">> close", "   settle estimated"]
+
+
+async def test_a_kill_switch_while_money_is_being_held_sends_nothing() -> None:
+    world = World()
+    world.held_up = asyncio.Event()
+    following = asyncio.create_task(_told(world, world.exchange(stream=True)))
+    await _until(world, "   hold")
+
+    world.directory.publish_switch(SWITCHES[3])
+    with pytest.raises(GatewayError) as caught:
+        await following
+
+    assert caught.value.status == 403
+    assert world.diary == ["   hold"]
+
+
+async def test_an_answer_that_is_being_settled_is_given_out_whole() -> None:
+    completion = {"choices": [{"finish_reason": "stop"}], "usage": {"prompt_tokens": 5, "completion_tokens": 2}}
+    world = World(json.encode(completion), stream=False)
+    settle = world.settle
+
+    async def kill_and_settle(entry: Entry, hold: Hold, outcome: Outcome) -> None:
+        world.directory.publish_switch(SWITCHES[0])
+        await settle(entry, hold, outcome)
+
+    world.settle = kill_and_settle  # type: ignore[method-assign]
+    async with world.exchange() as exchange:
+        answer = await exchange.answer()
+
+    assert json.decode(answer.body) == completion
+    assert world.outcome is not None
+    assert world.outcome.state == "settled"
+
+
+async def test_a_caller_who_leaves_as_the_switch_is_thrown_is_settled_once() -> None:
+    world = World(_event("he"), b"wait")
+    following = asyncio.create_task(_told(world, world.exchange(stream=True)))
+    await _until(world, "   waiting")
+
+    world.directory.publish_switch(SWITCHES[0])
+    world.directory.publish_switch(SWITCHES[1])
+    following.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await following
+
+    assert world.diary.count("   settle estimated") == 1
+    assert len(world.running) == 0
+
+
+async def test_a_switch_that_is_off_again_stops_nothing() -> None:
+    world = World(_event("hi", "stop"), USAGE + DONE)
+    world.directory.publish_switch(SWITCHES[0])
+    world.directory.withdraw_switch(SWITCHES[0])
+
+    assert b"".join(await _told(world, world.exchange(stream=True))) == _event("hi", "stop") + DONE

@@ -29,6 +29,7 @@ from behest_gateway.control.operators import Operators
 from behest_gateway.control.publishing import Publishing
 from behest_gateway.core.clock import SystemClock
 from behest_gateway.core.exchange import Provider
+from behest_gateway.core.switches import Running
 from behest_gateway.http.bridge import AsgiApp
 from behest_gateway.http.data_api import DataApi
 from behest_gateway.http.front import Front
@@ -122,13 +123,16 @@ def build(settings: Settings) -> Gateway:
     operators = Operators(store, works)
     directory.on_withdraw(authenticate.forget)
     directory.on_withdraw(minter.forget)
+    running = Running()
+    directory.on_kill(running.stop)
     stages = Stages(
         door=Door(directory, MemoryRates(), settings.base_domain),
         authenticate=authenticate,
-        route=Route(prices, provider),
+        route=Route(directory, prices, provider),
         admit=Admit(ledger, int(settings.upstream_timeout)),
         upstream=Upstream(sender),
         record=Record(ledger),
+        running=running,
     )
     data = DataApi(stages, clock, prices, provider.name, SqlUsage(database, ledger.known_user), ledger.state)
     background: set[asyncio.Task[None]] = set()

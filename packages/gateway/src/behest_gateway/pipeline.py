@@ -5,6 +5,10 @@
 
 `Exchange` is the one value that changes on the way: it knows who called and which attempt is open, so that leaving its
 `async with` settles that attempt, whether the request ended well, failed, was cancelled or was hung up on.
+
+A kill switch ends a request by cancelling its task, as a hang-up does; what differs is that the caller is still there.
+So the cancellation is caught where the answer is made, the attempt is settled like that of a caller who left, and the
+caller is told: with 403 before the answer began, and with an error frame after.
 """
 
 from __future__ import annotations
@@ -20,7 +24,8 @@ from behest_protocol.sse import DONE, frame
 from msgspec import Struct
 
 from behest_gateway.core.errors import GatewayError
-from behest_gateway.core.exchange import Admitted, Call, Identified
+from behest_gateway.core.exchange import Admitted, Call, Identified, Routed
+from behest_gateway.core.switches import Running, Switch, switch_for_caller, switch_for_model
 from behest_gateway.stages.admit.stage import Admit
 from behest_gateway.stages.authenticate.stage import Authenticate
 from behest_gateway.stages.compose.stage import compose
@@ -45,12 +50,16 @@ class Stages(Struct, frozen=True, kw_only=True):
     admit: Admit
     upstream: Upstream
     record: Record
+    running: Running
 
 
 class Exchange:
     """One request, from its call to its last byte. Use it as `async with Exchange(stages, call) as exchange`."""
 
-    __slots__ = ("_attempts", "_first_byte", "_meter", "_open", "_stages", "_stream", "call", "identified")
+    __slots__ = (
+        "_attempts", "_first_byte", "_meter", "_open", "_routed", "_stages", "_stream", "_task", "call", "identified",
+        "stopped",
+    )  # fmt: skip
 
     def __init__(self, stages: Stages, call: Call) -> None:
         self._stages = stages
@@ -61,6 +70,10 @@ class Exchange:
         self._stream: EventStream | None = None
         self._meter = StreamMeter()
         self._first_byte: float | None = None
+        self._routed: Routed | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self.stopped: GatewayError | None = None
+        """Why a kill switch ends it, if one does."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -79,18 +92,53 @@ class Exchange:
         """
         stages = self._stages
         entered = stages.door.enter(self.identify())
-        routed = stages.route.route(guard(compose(entered)))
+        routed = self._routed = stages.route.route(guard(compose(entered)))
+        # Nothing was awaited since the switches were asked, so none can have been turned on in between.
+        stages.running.add(self)
         failure: GatewayError | None = None
-        for plan in routed.plans:
-            admitted = await stages.admit.admit(routed, plan)
-            self._open = admitted
-            self._attempts += 1
-            try:
-                return await self._attempt(admitted)
-            except AttemptError as failed:
-                failure = failed.error
-                await self._settle(admitted, failed.ending, failed.error)
+        try:
+            for plan in routed.plans:
+                if self.stopped is not None:
+                    raise self.stopped
+                self._task = asyncio.current_task()
+                admitted = await stages.admit.admit(routed, plan)
+                self._open = admitted
+                self._attempts += 1
+                try:
+                    return await self._attempt(admitted)
+                except AttemptError as failed:
+                    failure = failed.error
+                    await self._settle(admitted, failed.ending, failed.error)
+        except asyncio.CancelledError:
+            if self.stopped is None:
+                raise
+            await self.settle_stopped(self.stopped)
+            raise self.stopped from None
         raise failure or GatewayError("upstream_error", "No provider could be asked.")
+
+    def is_hit_by(self, switch: Switch) -> bool:
+        """A kill switch is about this request; see `core.switches.Stoppable`."""
+        if self.identified is None or self._routed is None:
+            return False
+        caller, on = self.identified.caller, {switch.key: switch}
+        hit = switch_for_caller(
+            on, tenant_id=caller.tenant_id, project_id=caller.project_id, user_id=caller.user_id
+        ) or switch_for_model(on, self._routed.guarded.composed.model)
+        return hit is not None
+
+    def stop(self, error: GatewayError) -> None:
+        """End it at its next step, unless it is being settled already: then its answer is whole and paid for."""
+        self.stopped = self.stopped or error
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+
+    async def settle_stopped(self, error: GatewayError) -> None:
+        """Settle what a kill switch ended, as if its caller had left."""
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()
+        await self.settle("caller_left", error)
 
     async def _attempt(self, admitted: Admitted) -> Answer:
         upstream = self._stages.upstream
@@ -133,6 +181,7 @@ class Exchange:
 
     async def _settle(self, admitted: Admitted, ending: Ending, error: GatewayError | None = None) -> int | None:
         meter = self._meter
+        self._task = None
         usage = meter.usage_at(ending)
         state, cost = charge(ending, usage, admitted, meter.text_bytes)
         self._open = None
@@ -144,7 +193,7 @@ class Exchange:
             state=state,
             cost_nano=cost,
             usage=usage,
-            status=499 if ending == "caller_left" else error.status if error is not None else 200,
+            status=error.status if error is not None else 499 if ending == "caller_left" else 200,
             error_code=error.code if error is not None else None,
             finish_reason=meter.finish_reason,
             first_byte=self._first_byte,
@@ -154,6 +203,7 @@ class Exchange:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._stages.running.remove(self)
         if self._open is not None:
             # Reached only when the answer was not followed to its end: the caller left, or the gateway is stopping.
             # Neither may keep the settlement from being written, so it runs in a task of its own.
@@ -195,12 +245,21 @@ class AnswerStream:
     async def next(self) -> bytes | None:
         """The next frames, or None after the last."""
         frames, self._ready = self._ready, b""
-        while not frames and not self._ended:
+        while not self._ended and (not frames or self.is_stopped):
             try:
-                frames = await self._advance()
+                frames = await (self._stop() if self.is_stopped else self._advance())
             except AttemptError as failed:
-                frames = await self._fail(failed)
+                frames = await self._fail(failed.error, failed.ending)
+            except asyncio.CancelledError:
+                if not self.is_stopped or self._ended:
+                    raise
+                frames = b""
         return frames or None
+
+    @property
+    def is_stopped(self) -> bool:
+        """A kill switch ends it: whoever was cancelled while it was told goes on with `next`."""
+        return self._exchange.stopped is not None
 
     async def _advance(self) -> bytes:
         if self._failed is not None:
@@ -251,12 +310,23 @@ class AnswerStream:
         chunk["choices"] = [{"index": index, "delta": {}, "finish_reason": "length"} for index in choices]
         return frame(msgspec.json.encode(chunk))
 
-    async def _fail(self, failed: AttemptError) -> bytes:
+    async def _stop(self) -> bytes:
         self._ended = True
-        error = failed.error
-        await self._exchange.settle(failed.ending, error)
-        told = {"code": error.code, "message": error.message, "type": error.kind.type}
-        return frame(msgspec.json.encode({"error": told, "choices": []})) + DONE
+        error = self._exchange.stopped
+        assert error is not None  # noqa: S101  (for the type checker)
+        await self._exchange.settle_stopped(error)
+        return _told(error)
+
+    async def _fail(self, error: GatewayError, ending: Ending) -> bytes:
+        self._ended = True
+        await self._exchange.settle(ending, error)
+        return _told(error)
+
+
+def _told(error: GatewayError) -> bytes:
+    """The end of a stream that failed after it began."""
+    told = {"code": error.code, "message": error.message, "type": error.kind.type}
+    return frame(msgspec.json.encode({"error": told, "choices": []})) + DONE
 
 
 class Answer(Struct, kw_only=True):

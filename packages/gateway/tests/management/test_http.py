@@ -117,6 +117,14 @@ async def test_the_api_reference_is_open_and_whole(management: Management) -> No
         ("GET", "/v1/projects/{project_id}/budgets"),
         ("PATCH", "/v1/projects/{project_id}/budgets/{budget_id}"),
         ("DELETE", "/v1/projects/{project_id}/budgets/{budget_id}"),
+        ("GET", "/v1/admin/kill-switches"),
+        ("GET", "/v1/admin/kill-switch-changes"),
+        ("GET", "/v1/admin/kill-switches/{scope}"),
+        ("PUT", "/v1/admin/kill-switches/{scope}"),
+        ("DELETE", "/v1/admin/kill-switches/{scope}"),
+        ("GET", "/v1/admin/kill-switches/{scope}/{target}"),
+        ("PUT", "/v1/admin/kill-switches/{scope}/{target}"),
+        ("DELETE", "/v1/admin/kill-switches/{scope}/{target}"),
         ("POST", "/v1/admin/minting-key/rotate"),
     }
     for path in document["paths"].values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from behest_gateway.core.snapshot import ApiKey, ProjectSnapshot, VerificationKey
+from behest_gateway.core.switches import Switch, Switches, SwitchKey
 
 
 class MemoryDirectory:
@@ -16,11 +17,17 @@ class MemoryDirectory:
         self._origins: set[str] = set()
         self._verification_keys: dict[str, VerificationKey] = {}
         self._api_keys: dict[str, ApiKey] = {}
+        self._switches: dict[SwitchKey, Switch] = {}
         self._on_withdraw: list[Callable[[], None]] = []
+        self._on_kill: list[Callable[[Switch], None]] = []
 
     def on_withdraw(self, forget: Callable[[], None]) -> None:
         """Call `forget` whenever a key or a project is taken away, so that caches of verified credentials empty."""
         self._on_withdraw.append(forget)
+
+    def on_kill(self, stop: Callable[[Switch], None]) -> None:
+        """Call `stop` whenever a kill switch is turned on, so that what is under way ends."""
+        self._on_kill.append(stop)
 
     def _withdrawn(self) -> None:
         for forget in self._on_withdraw:
@@ -77,3 +84,14 @@ class MemoryDirectory:
     def withdraw_api_key(self, lookup: str) -> None:
         self._api_keys.pop(lookup, None)
         self._withdrawn()
+
+    def switches(self) -> Switches:
+        return self._switches
+
+    def publish_switch(self, switch: Switch) -> None:
+        self._switches[switch.key] = switch
+        for stop in self._on_kill:
+            stop(switch)
+
+    def withdraw_switch(self, switch: Switch) -> None:
+        self._switches.pop(switch.key, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from behest_gateway.control.records import KeyRecord, Project, SigningKey, Tenant
+from behest_gateway.control.records import KeyRecord, Project, SigningKey, SwitchChange, SwitchRecord, Tenant
 from behest_gateway.core.exchange import BudgetState
 from behest_gateway.core.snapshot import Budget, ProjectSettings
 
@@ -117,7 +117,27 @@ class BudgetStore(Protocol):
     def delete_budget(self, budget_id: str, at: int) -> None: ...
 
 
-class PublishedStore(ProjectStore, KeyStore, SigningKeyStore, BudgetStore, Protocol):
+class SwitchStore(Protocol):
+    """Where kill switches are kept, and who changed them. Those of erased users are never returned."""
+
+    def put_switch(self, record: SwitchRecord) -> None:
+        """Turn a switch on, in place of an earlier one, and write down who did."""
+        ...
+
+    def delete_switch(self, record: SwitchRecord, *, by: str, reason: str, at: int) -> None:
+        """Turn a switch off, and write down who did."""
+        ...
+
+    def switches(self, tenant_id: str | None) -> list[SwitchRecord]:
+        """The switches of a tenant, or all, oldest first."""
+        ...
+
+    def switch_changes(self, tenant_id: str | None, limit: int) -> list[SwitchChange]:
+        """The last changes of a tenant's switches, or of all, newest first."""
+        ...
+
+
+class PublishedStore(ProjectStore, KeyStore, SigningKeyStore, BudgetStore, SwitchStore, Protocol):
     """Everything that is published at the start."""
 
 

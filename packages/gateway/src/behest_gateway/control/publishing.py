@@ -39,7 +39,7 @@ class Publishing:
             self._publisher.publish_project(snapshot_of(project, self._store.budgets(project_id)))
 
     def everything(self) -> None:
-        """Publish every project, API key and tenant's signing key; called once, at the start."""
+        """Publish every project, key and kill switch; called once, at the start."""
         budgets: defaultdict[str, list[Budget]] = defaultdict(list)
         for budget in self._store.budgets(None):
             budgets[budget.project_id].append(budget)
@@ -49,3 +49,5 @@ class Publishing:
             self._publisher.publish_api_key(key.published)
         for signing_key in self._store.signing_keys(None):
             self._publisher.publish_verification_key(signing_key.published)
+        for record in self._store.switches(None):
+            self._publisher.publish_switch(record.switch)

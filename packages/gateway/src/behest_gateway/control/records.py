@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from behest_gateway.core.snapshot import ApiKey, Budget, ProjectSettings, VerificationKey
+from behest_gateway.core.switches import Switch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,3 +77,32 @@ class BudgetView:
     resets_at: int
     spent_nano: int | None
     held_nano: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchRecord:
+    """A kill switch that is on.
+
+    Attributes:
+        user_ref: The number of the user that it is about, or 0.
+        tenant_id: Whose it is; None for the operator's own scopes.
+        set_by: `operator`, or `admin` and a user id.
+    """
+
+    switch: Switch
+    user_ref: int
+    tenant_id: str | None
+    reason: str
+    set_by: str
+    set_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchChange:
+    """A kill switch was turned on or off. The target of an erased user ends with `/`."""
+
+    is_on: bool
+    switch: Switch
+    reason: str
+    changed_by: str
+    changed_at: int

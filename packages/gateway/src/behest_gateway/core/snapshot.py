@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from behest_gateway.core.switches import Switch, Switches
+
 DEFAULT_MODEL = "gpt-4o-mini"
 
 BudgetScope = Literal["project", "user", "each_user"]
@@ -114,6 +116,10 @@ class Directory(Protocol):
         """The API key of a SHA-256 in hex, unless it was revoked."""
         ...
 
+    def switches(self) -> Switches:
+        """The kill switches that are on; nearly always none."""
+        ...
+
 
 class Publisher(Protocol):
     """How the management plane changes what is published; each call takes effect for the next request."""
@@ -140,4 +146,12 @@ class Publisher(Protocol):
 
     def withdraw_api_key(self, lookup: str) -> None:
         """Refuse an API key, also when it was verified before."""
+        ...
+
+    def publish_switch(self, switch: Switch) -> None:
+        """Refuse what a kill switch stops, and end what is under way of it."""
+        ...
+
+    def withdraw_switch(self, switch: Switch) -> None:
+        """Serve it again."""
         ...

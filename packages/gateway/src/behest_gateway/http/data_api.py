@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -76,7 +77,11 @@ class DataApi:
             return
         responder.start(200, _EVENT_STREAM)
         while (frames := await stream.next()) is not None:
-            await responder.write(frames)
+            try:
+                await responder.write(frames)
+            except asyncio.CancelledError:
+                if responder.left or not stream.is_stopped:
+                    raise
         responder.end()
 
     def _enter(self, request: Request) -> Identified:

@@ -31,9 +31,18 @@ from behest_gateway.control.operators import Operators
 from behest_gateway.control.ports import BudgetCounters, PublishedStore, RsaKeys, SecretHasher, TenantStore, Users
 from behest_gateway.control.projects import Projects
 from behest_gateway.control.publishing import Publishing
-from behest_gateway.control.records import BudgetView, KeyRecord, Project, SigningKey, Tenant
+from behest_gateway.control.records import (
+    BudgetView,
+    KeyRecord,
+    Project,
+    SigningKey,
+    SwitchChange,
+    SwitchRecord,
+    Tenant,
+)
 from behest_gateway.control.settings import settings_json
 from behest_gateway.control.signing_keys import SigningKeys
+from behest_gateway.control.switches import KillSwitches
 from behest_gateway.control.tenants import Tenants
 from behest_gateway.core.clock import Clock, iso
 from behest_gateway.core.errors import GatewayError
@@ -89,6 +98,7 @@ class ManagementServices:
     keys: Keys
     signing_keys: SigningKeys
     budgets: Budgets
+    kill_switches: KillSwitches
     operators: Operators
     minting_keys: MintingKeys
     admins: Admins
@@ -121,6 +131,7 @@ class ManagementServices:
             keys=Keys(store, projects, publisher, works, clock),
             signing_keys=SigningKeys(store, tenants, publisher, works, clock),
             budgets=Budgets(store, projects, publishing, users, counters, clock),
+            kill_switches=KillSwitches(store, tenants, projects, publisher, users, clock),
             operators=operators,
             minting_keys=minting_keys,
             admins=Admins(store),
@@ -166,6 +177,7 @@ async def _actor(
 
 
 By = Annotated[Actor, Depends(_actor)]
+KillReason = Annotated[str | None, Query(description="For the record")]
 TenantQuery = Annotated[str | None, Query(description="An operator names the tenant")]
 
 _refusals: dict[int | str, dict[str, Any]] = {
@@ -378,6 +390,58 @@ async def delete_budget(by: By, services: Services, project_id: str, budget_id: 
     services.budgets.delete(by, project_id, budget_id)
 
 
+@router.get("/admin/kill-switches", tags=["kill switches"])
+async def list_kill_switches(by: By, services: Services) -> models.Listing[models.KillSwitchOut]:
+    """List the kill switches that are on: all for an operator, those of the own tenant for an admin."""
+    return models.Listing(data=[_kill_switch(record) for record in services.kill_switches.list(by)])
+
+
+@router.get("/admin/kill-switch-changes", tags=["kill switches"])
+async def list_kill_switch_changes(by: By, services: Services) -> models.Listing[models.KillSwitchChangeOut]:
+    """Show who turned which kill switch on and off, and why, newest first; the last 500."""
+    return models.Listing(data=[_kill_switch_change(change) for change in services.kill_switches.changes(by)])
+
+
+@router.get("/admin/kill-switches/{scope}", tags=["kill switches"])
+async def get_global_kill_switch(by: By, services: Services, scope: str) -> models.KillSwitchOut:
+    """Show the switch of scope `global`; 404 when it is off."""
+    return _kill_switch(services.kill_switches.get(by, scope, ""))
+
+
+@router.put("/admin/kill-switches/{scope}", tags=["kill switches"])
+async def kill_globally(
+    by: By, services: Services, scope: str, body: Annotated[models.KillBody | None, Body()] = None
+) -> models.KillSwitchOut:
+    """Turn everything off, with scope `global`. Operators only."""
+    return _kill_switch(services.kill_switches.turn_on(by, scope, "", reason=(body or models.KillBody()).reason))
+
+
+@router.delete("/admin/kill-switches/{scope}", status_code=204, tags=["kill switches"])
+async def revive_globally(by: By, services: Services, scope: str, reason: KillReason = None) -> None:
+    """Serve again what scope `global` turned off. Operators only."""
+    services.kill_switches.turn_off(by, scope, "", reason=reason)
+
+
+@router.get("/admin/kill-switches/{scope}/{target:path}", tags=["kill switches"])
+async def get_kill_switch(by: By, services: Services, scope: str, target: str) -> models.KillSwitchOut:
+    """Show a kill switch; 404 when it is off."""
+    return _kill_switch(services.kill_switches.get(by, scope, target))
+
+
+@router.put("/admin/kill-switches/{scope}/{target:path}", tags=["kill switches"])
+async def kill(
+    by: By, services: Services, scope: str, target: str, body: Annotated[models.KillBody | None, Body()] = None
+) -> models.KillSwitchOut:
+    """Refuse new calls of a tenant, project, user or model, and end those under way. A user is `project_id/user_id`."""
+    return _kill_switch(services.kill_switches.turn_on(by, scope, target, reason=(body or models.KillBody()).reason))
+
+
+@router.delete("/admin/kill-switches/{scope}/{target:path}", status_code=204, tags=["kill switches"])
+async def revive(by: By, services: Services, scope: str, target: str, reason: KillReason = None) -> None:
+    """Serve it again."""
+    services.kill_switches.turn_off(by, scope, target, reason=reason)
+
+
 @router.post("/admin/minting-key/rotate", status_code=201, tags=["operators"])
 async def rotate_minting_key(
     by: By, services: Services, body: Annotated[models.RotateBody | None, Body()] = None
@@ -458,6 +522,27 @@ def _budget(view: BudgetView) -> models.BudgetOut:
         created_at=iso(budget.created_at),
         spent_usd=None if view.spent_nano is None else usd_from_nano(view.spent_nano),
         held_usd=None if view.held_nano is None else usd_from_nano(view.held_nano),
+    )
+
+
+def _kill_switch(record: SwitchRecord) -> models.KillSwitchOut:
+    return models.KillSwitchOut(
+        scope=record.switch.scope,
+        target=record.switch.target or None,
+        reason=record.reason,
+        set_by=record.set_by,
+        set_at=iso(record.set_at),
+    )
+
+
+def _kill_switch_change(change: SwitchChange) -> models.KillSwitchChangeOut:
+    return models.KillSwitchChangeOut(
+        turned="on" if change.is_on else "off",
+        scope=change.switch.scope,
+        target=change.switch.target or None,
+        reason=change.reason,
+        changed_by=change.changed_by,
+        changed_at=iso(change.changed_at),
     )
 
 

@@ -14,6 +14,7 @@ Item = TypeVar("Item")
 Plan = Literal["free", "pro", "max", "business", "enterprise"]
 KeyRole = Literal["user", "admin"]
 Scope = Literal["project", "user", "each_user"]
+SwitchScope = Literal["global", "tenant", "project", "user", "model"]
 WindowKind = Literal["day", "month"]
 Time = Annotated[str, Field(description="ISO 8601 in UTC", examples=["2026-01-31T12:00:00Z"])]
 Id = Annotated[str, Field(examples=["0198c0de-7a11-7c0f-9f00-3b1c5a4e2d10"])]
@@ -232,6 +233,35 @@ class BudgetOut(BaseModel):
     created_at: Time
     spent_usd: float | None
     held_usd: float | None
+
+
+class KillBody(Body):
+    """Why something is turned off."""
+
+    reason: str | None = Field(default=None, description="For the record", examples=["runaway agent"])
+
+
+class KillSwitchOut(BaseModel):
+    """A kill switch that is on."""
+
+    scope: SwitchScope
+    target: str | None = Field(
+        description="The tenant, the project, `project_id/user_id` or the model; null for `global`", examples=["gpt-4o"]
+    )
+    reason: str
+    set_by: str = Field(description="`operator`, or `admin` and a user id", examples=["operator"])
+    set_at: Time
+
+
+class KillSwitchChangeOut(BaseModel):
+    """Somebody turned a kill switch on or off."""
+
+    turned: Literal["on", "off"]
+    scope: SwitchScope
+    target: str | None
+    reason: str
+    changed_by: str
+    changed_at: Time
 
 
 class RotateBody(Body):

@@ -353,7 +353,8 @@ class Connection(asyncio.Protocol):
 
     async def writable(self) -> None:
         """Wait until the caller has read some."""
-        if self._writable is None:
+        # A waiter that a kill switch cancelled is of no more use, though its request goes on to tell its end.
+        if self._writable is None or self._writable.done():
             self._writable = self._server.loop.create_future()
         await self._writable
 

@@ -18,6 +18,7 @@ from behest_gateway.core.clock import Clock
 from behest_gateway.core.errors import GatewayError
 from behest_gateway.core.ids import new_random_id
 from behest_gateway.core.snapshot import ApiKey, Directory, ProjectSnapshot
+from behest_gateway.core.switches import killed_refusal, switch_for_caller
 from behest_gateway.mint.ports import KeyProof, TokenSigner
 from behest_gateway.mint.rules import claims_of, credential_problem, granted_role, lookup_of, read_body
 
@@ -89,7 +90,7 @@ class Minter:
             body: The request's body, or the object that it decodes to.
 
         Raises:
-            GatewayError: 401 for the key, 403 for the host or the role, 400 or 413 for the body.
+            GatewayError: 401 for the key, 403 for the host, the role or a kill switch, 400 or 413 for the body.
         """
         key = await self._authenticated(credential)
         project = self._directory.project(key.project_id)
@@ -100,6 +101,13 @@ class Minter:
         if host_project is not None and host_project.id != project.id:
             raise GatewayError("forbidden", "This API key belongs to another project than this host.")
         request = read_body(body)
+        switches = self._directory.switches()
+        if switches:
+            switch = switch_for_caller(
+                switches, tenant_id=project.tenant_id, project_id=project.id, user_id=request.user_id
+            )
+            if switch is not None:
+                raise killed_refusal(switch)
         role = granted_role(request.role, key.role)
         session_id = request.session_id or new_random_id()
         now = self._clock.now_us() // 1_000_000

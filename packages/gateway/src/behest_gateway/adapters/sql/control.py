@@ -17,15 +17,16 @@ import msgspec
 
 from behest_gateway.adapters.sql.database import Database
 from behest_gateway.adapters.sql.queries import load
-from behest_gateway.control.records import KeyRecord, Project, SigningKey, Tenant
+from behest_gateway.control.records import KeyRecord, Project, SigningKey, SwitchChange, SwitchRecord, Tenant
 from behest_gateway.core.snapshot import Budget, ProjectSettings
+from behest_gateway.core.switches import Switch, SwitchScope, user_target
 from behest_gateway.mint.ports import MintingKey
 
 Row = tuple[Any, ...]
 
 
 class ControlStore:
-    """Tenants, projects, keys, budgets and facts of one data directory."""
+    """Tenants, projects, keys, budgets, kill switches and facts of one data directory."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -185,6 +186,25 @@ class ControlStore:
     def delete_budget(self, budget_id: str, at: int) -> None:
         self._write(("delete_budget", at, budget_id))
 
+    # Kill switches
+
+    def put_switch(self, record: SwitchRecord) -> None:
+        where = _switch_columns(record)
+        self._write(
+            ("put_switch", *where, record.reason, record.set_by, record.set_at),
+            ("insert_switch_change", "on", *where, record.reason, record.set_by, record.set_at),
+        )
+
+    def delete_switch(self, record: SwitchRecord, *, by: str, reason: str, at: int) -> None:
+        where = _switch_columns(record)
+        self._write(("delete_switch", *where[:3]), ("insert_switch_change", "off", *where, reason, by, at))
+
+    def switches(self, tenant_id: str | None) -> list[SwitchRecord]:
+        return [_switch(row) for row in self._all("list_switches", tenant_id)]
+
+    def switch_changes(self, tenant_id: str | None, limit: int) -> list[SwitchChange]:
+        return [_switch_change(row) for row in self._all("list_switch_changes", tenant_id, limit)]
+
     # The gateway's own signing keys
 
     def minting_keys(self) -> list[MintingKey]:
@@ -277,6 +297,40 @@ def _budget(row: Row) -> Budget:
         timezone=timezone,
         limit_nano=limit_nano,
         created_at=created_at,
+    )
+
+
+def _switch_columns(record: SwitchRecord) -> tuple[str, str, int, str | None]:
+    """Scope, target, user and tenant, as columns; the user's id stays in `users`."""
+    switch = record.switch
+    target = switch.target.partition("/")[0] if switch.scope == "user" else switch.target
+    return switch.scope, target, record.user_ref, record.tenant_id
+
+
+def _named_switch(scope: SwitchScope, target: str, user_id: str | None) -> Switch:
+    return Switch(scope=scope, target=user_target(target, user_id or "") if scope == "user" else target)
+
+
+def _switch(row: Row) -> SwitchRecord:
+    scope, target, user_ref, user_id, tenant_id, reason, set_by, set_at = row
+    return SwitchRecord(
+        switch=_named_switch(scope, target, user_id),
+        user_ref=user_ref,
+        tenant_id=tenant_id,
+        reason=reason,
+        set_by=set_by,
+        set_at=set_at,
+    )
+
+
+def _switch_change(row: Row) -> SwitchChange:
+    turned, scope, target, _, user_id, _, reason, changed_by, changed_at = row
+    return SwitchChange(
+        is_on=turned == "on",
+        switch=_named_switch(scope, target, user_id),
+        reason=reason,
+        changed_by=changed_by,
+        changed_at=changed_at,
     )
 
 

@@ -6,6 +6,7 @@ import math
 
 from behest_gateway.core.errors import GatewayError
 from behest_gateway.core.exchange import Identified
+from behest_gateway.core.switches import Switches, killed_refusal, switch_for_caller
 from behest_gateway.stages.door.ports import Rate, Taken
 
 READS_PER_CALL = 20
@@ -60,3 +61,12 @@ def closed_refusal(identified: Identified) -> GatewayError | None:
     if identified.project.status == "active":
         return None
     return GatewayError("forbidden", "This project is suspended. Its operator can resume it.")
+
+
+def switch_refusal(identified: Identified, on: Switches) -> GatewayError | None:
+    """The 403 of a kill switch, or None. Reads cost nothing, and stay open."""
+    if identified.call.operation == "read":
+        return None
+    caller = identified.caller
+    switch = switch_for_caller(on, tenant_id=caller.tenant_id, project_id=caller.project_id, user_id=caller.user_id)
+    return None if switch is None else killed_refusal(switch)

@@ -39,11 +39,17 @@ class Door:
         """Let a caller in, or say why not.
 
         Raises:
-            GatewayError: `forbidden` for a closed project, `rate_limited` with a time to wait.
+            GatewayError: `forbidden` for a closed project and for what a kill switch stops, `rate_limited` with a time
+                to wait.
         """
         closed = rules.closed_refusal(identified)
         if closed is not None:
             raise closed
+        switches = self._directory.switches()
+        if switches:
+            killed = rules.switch_refusal(identified, switches)
+            if killed is not None:
+                raise killed
         rate, taken = self._rates.take(rules.rates_of(identified))
         if not taken.allowed:
             raise rules.rate_refusal(rate, taken)

@@ -9,6 +9,7 @@ from behest_protocol.usage import Usage
 from behest_gateway.core.errors import GatewayError
 from behest_gateway.core.exchange import Admitted, Entry, Identified, Outcome
 from behest_gateway.core.ids import new_id
+from behest_gateway.core.switches import is_killed
 from behest_gateway.stages.record.ports import Ledger
 
 _NOTHING = Usage()
@@ -54,9 +55,9 @@ class Record:
         await self._ledger.settle(admitted.entry, admitted.hold, outcome)
 
     def refusal(self, identified: Identified, error: GatewayError) -> None:
-        """Note that a caller's request was refused before any attempt. Refused rates are not noted: a flood of them
-        must not fill the ledger."""
-        if error.code == "rate_limited" or identified.call.operation == "read":
+        """Note that a caller's request was refused before any attempt. Refused rates and kill switches are not noted: a
+        flood of them must not fill the ledger."""
+        if error.code == "rate_limited" or identified.call.operation == "read" or is_killed(error):
             return
         call, caller = identified.call, identified.caller
         entry = Entry(

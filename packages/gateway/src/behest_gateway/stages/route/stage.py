@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from behest_gateway.core.exchange import Guarded, Provider, Routed
 from behest_gateway.core.prices import PriceBook
+from behest_gateway.core.snapshot import Directory
+from behest_gateway.core.switches import killed_refusal, switch_for_model
 from behest_gateway.stages.route import rules
 
 
@@ -14,7 +16,8 @@ class Route:
         provider: The one provider of this gateway.
     """
 
-    def __init__(self, prices: PriceBook, provider: Provider) -> None:
+    def __init__(self, directory: Directory, prices: PriceBook, provider: Provider) -> None:
+        self._directory = directory
         self._prices = prices
         self._provider = provider
 
@@ -22,9 +25,15 @@ class Route:
         """Plan the attempts.
 
         Raises:
-            GatewayError: `validation_error` when nobody knows what the model costs.
+            GatewayError: `forbidden` when a kill switch stops the model, `validation_error` when nobody knows what it
+                costs.
         """
         model = guarded.composed.model
+        switches = self._directory.switches()
+        if switches:
+            switch = switch_for_model(switches, model)
+            if switch is not None:
+                raise killed_refusal(switch)
         price = self._prices.price(self._provider.name, model)
         if price is None:
             raise rules.unknown_price(model)

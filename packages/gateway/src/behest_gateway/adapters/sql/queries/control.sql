@@ -115,3 +115,27 @@ values (?, null, 'gateway', ?, ?, ?);
 
 -- sealed_count: How many secrets need the master key.
 select count(*) from signing_keys where private_sealed is not null;
+
+-- put_switch: Turn a kill switch on, or give it another reason.
+insert into switches (scope, target, user_ref, tenant_id, reason, set_by, set_at) values (?, ?, ?, ?, ?, ?, ?)
+on conflict (scope, target, user_ref) do update
+set reason = excluded.reason, set_by = excluded.set_by, set_at = excluded.set_at;
+
+-- delete_switch: Turn a kill switch off.
+delete from switches where scope = ? and target = ? and user_ref = ?;
+
+-- list_switches: The kill switches of a tenant that are on, or all when it is null, oldest first. An erased user's is
+-- none.
+select s.scope, s.target, s.user_ref, u.uid, s.tenant_id, s.reason, s.set_by, s.set_at
+from switches s left join users u on u.id = s.user_ref
+where (?1 is null or s.tenant_id = ?1) and (s.scope <> 'user' or u.uid is not null)
+order by s.set_at, s.scope, s.target, s.user_ref;
+
+-- insert_switch_change: Who turned a kill switch on or off.
+insert into switch_changes (turned, scope, target, user_ref, tenant_id, reason, changed_by, changed_at)
+values (?, ?, ?, ?, ?, ?, ?, ?);
+
+-- list_switch_changes: The last changes of a tenant's kill switches, or of all when it is null, newest first.
+select c.turned, c.scope, c.target, c.user_ref, u.uid, c.tenant_id, c.reason, c.changed_by, c.changed_at
+from switch_changes c left join users u on u.id = c.user_ref
+where ?1 is null or c.tenant_id = ?1 order by c.id desc limit ?2;
