@@ -142,6 +142,18 @@ def until_asked(world: World) -> None:
         time.sleep(0.02)
 
 
+def until_stalled(world: World) -> None:
+    """Wait until the provider gets nothing sent any more: only then does the gateway wait for the caller to read."""
+    deadline = time.monotonic() + 10
+    before, sent = -1, 0
+    while before != sent or not sent:
+        assert time.monotonic() < deadline, "the provider is never held up"
+        time.sleep(0.2)
+        [call] = world.provider.calls(world.project_id)
+        assert call.state == "running"
+        before, sent = sent, call.completion_tokens
+
+
 @pytest.mark.parametrize("scope", SCOPES)
 def test_a_running_call_for_a_whole_answer_ends_with_403(world: World, scope: str) -> None:
     world.budget(1)
@@ -186,8 +198,7 @@ def test_a_caller_who_does_not_read_holds_nothing_up(world: World) -> None:
     endless: Any = {"completion_tokens": 200_000}
     world.script(endless)
     with world.stream(max_tokens=1_000_000) as response:
-        time.sleep(1)  # until nothing fits between them any more: only then is the gateway waiting for the caller
-        assert [call.state for call in world.provider.calls(world.project_id)] == ["running"]
+        until_stalled(world)
         world.gateway.manage("PUT", path_of(world, "project"))
         deadline = time.monotonic() + AT_ONCE
         while world.holds():
