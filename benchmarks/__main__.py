@@ -17,7 +17,7 @@ from types import FrameType
 
 import msgspec
 
-from benchmarks import gateway, machine, processes, report
+from benchmarks import analytics, gateway, machine, processes, report
 from benchmarks.baseline import mock, nginx
 from benchmarks.generator import DRAIN_SECONDS, Job, Seen
 from benchmarks.peers import litellm, portkey
@@ -200,6 +200,7 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="nox -s bench --", description=__doc__)
     known = starters()
     parser.add_argument("--only", metavar="A,B", help=f"measure these alone, of {', '.join(known)}")
+    parser.add_argument("--analytics", action="store_true", help="measure questions about a million rows, alone")
     parser.add_argument("--quick", action="store_true", help="one short round: to see that it works")
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured (default %(default)s)")
     parser.add_argument("--write-docs", action="store_true", help=f"put the tables into {PAGE.relative_to(ROOT)}")
@@ -217,7 +218,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not sys.platform.startswith("linux"):
         print("The benchmark reads CPU time from /proc and puts programs on cores, as only Linux lets it.")
         return 2
-    options = read_arguments(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if "--analytics" in given:
+        given.remove("--analytics")
+        return analytics.main(given)
+    options = read_arguments(given)
     signal.signal(signal.SIGTERM, _leave)
     cores = processes.choose_cores()
     seconds = {"json": 1.5, "burst": 1.5, "rate": 2.5, "paced": 2.5}

@@ -20,6 +20,7 @@ from behest_gateway.adapters.memory import MemoryDirectory
 from behest_gateway.adapters.network import HttpSender
 from behest_gateway.adapters.prices import PriceTable, read_overrides
 from behest_gateway.adapters.rates import MemoryRates
+from behest_gateway.adapters.sql.analytics import SqlAnalytics
 from behest_gateway.adapters.sql.control import ControlStore
 from behest_gateway.adapters.sql.database import Database
 from behest_gateway.adapters.sql.ledger import SqlLedger
@@ -145,6 +146,7 @@ def build(settings: Settings) -> Gateway:
             publisher=directory,
             users=ledger,
             counters=ledger,
+            analytics=SqlAnalytics(database),
             works=works,
             operators=operators,
             minting_keys=minting_keys,

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from behest_gateway.adapters.keys import KeyWorks, RsaPair
 from behest_gateway.adapters.memory import MemoryDirectory
+from behest_gateway.adapters.sql.analytics import SqlAnalytics
 from behest_gateway.adapters.sql.control import ControlStore
 from behest_gateway.adapters.sql.database import Database
 from behest_gateway.adapters.sql.ledger import SqlLedger
@@ -139,6 +140,7 @@ async def management(tmp_path: Path, minting_pair: RsaPair) -> AsyncIterator[Man
         publisher=directory,
         users=ledger,
         counters=ledger,
+        analytics=SqlAnalytics(database),
         works=works,
         operators=operators,
         minting_keys=minting_keys,

@@ -10,7 +10,7 @@ import logging
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol, cast
+from typing import Annotated, Any, Protocol, TypeVar, cast
 
 from behest_protocol.claims import API_KEY_PREFIX
 from behest_protocol.errors import flat_envelope
@@ -19,11 +19,13 @@ from fastapi import APIRouter, Body, Depends, FastAPI, Query, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from msgspec.structs import replace
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from behest_gateway.control.access import Actor
 from behest_gateway.control.admins import Admins
+from behest_gateway.control.analytics import Analytics, AnalyticsReader, Asked, Period, Used
 from behest_gateway.control.budgets import Budgets
 from behest_gateway.control.deploying import Deploying
 from behest_gateway.control.keys import Keys
@@ -51,6 +53,7 @@ from behest_gateway.http import management_models as models
 from behest_gateway.mint.signing import MintingKeys
 
 log = logging.getLogger("behest.management")
+UsedT = TypeVar("UsedT", bound=models.UsedOut)
 
 
 class Identity(Protocol):
@@ -98,6 +101,7 @@ class ManagementServices:
     keys: Keys
     signing_keys: SigningKeys
     budgets: Budgets
+    analytics: Analytics
     kill_switches: KillSwitches
     operators: Operators
     minting_keys: MintingKeys
@@ -113,6 +117,7 @@ class ManagementServices:
         publisher: Publisher,
         users: Users,
         counters: BudgetCounters,
+        analytics: AnalyticsReader,
         works: KeyWorks,
         operators: Operators,
         minting_keys: MintingKeys,
@@ -131,6 +136,7 @@ class ManagementServices:
             keys=Keys(store, projects, publisher, works, clock),
             signing_keys=SigningKeys(store, tenants, publisher, works, clock),
             budgets=Budgets(store, projects, publishing, users, counters, clock),
+            analytics=Analytics(analytics, projects, clock),
             kill_switches=KillSwitches(store, tenants, projects, publisher, users, clock),
             operators=operators,
             minting_keys=minting_keys,
@@ -178,6 +184,17 @@ async def _actor(
 
 By = Annotated[Actor, Depends(_actor)]
 KillReason = Annotated[str | None, Query(description="For the record")]
+
+
+async def _asked(
+    since: Annotated[str | None, Query(alias="from", description="A date or time; 30 days back when left out")] = None,
+    until: Annotated[str | None, Query(alias="to", description="A date, which it includes, or a time")] = None,
+    limit: Annotated[int, Query(description="How many are listed at most, up to 1,000")] = 50,
+) -> Asked:
+    return Asked(since=since, until=until, limit=limit)
+
+
+AskedQuery = Annotated[Asked, Depends(_asked)]
 TenantQuery = Annotated[str | None, Query(description="An operator names the tenant")]
 
 _refusals: dict[int | str, dict[str, Any]] = {
@@ -442,6 +459,56 @@ async def revive(by: By, services: Services, scope: str, target: str, reason: Ki
     services.kill_switches.turn_off(by, scope, target, reason=reason)
 
 
+@router.get("/projects/{project_id}/analytics/summary", tags=["analytics"])
+async def summarise(
+    by: By,
+    services: Services,
+    project_id: str,
+    asked: AskedQuery,
+    granularity: Annotated[str, Query(description="`hour` or `day`, of UTC")] = "day",
+) -> models.Analysis[models.StepUsed]:
+    """Show what a project used, step by step; a step without any calls is left out."""
+    period, steps = await services.analytics.summary(by, project_id, replace(asked, granularity=granularity))
+    return _analysis(period, [models.StepUsed(timestamp=iso(at), **_used(used)) for at, used in steps])
+
+
+@router.get("/projects/{project_id}/analytics/users", tags=["analytics"])
+async def rank_users(
+    by: By, services: Services, project_id: str, asked: AskedQuery
+) -> models.Analysis[models.UserUsed]:
+    """List the users that cost most, by whole days of UTC."""
+    period, found = await services.analytics.users(by, project_id, asked)
+    return _analysis(period, [models.UserUsed(user_id=user, **_used(used)) for user, used in found])
+
+
+@router.get("/projects/{project_id}/analytics/sessions", tags=["analytics"])
+async def rank_sessions(
+    by: By, services: Services, project_id: str, asked: AskedQuery
+) -> models.Analysis[models.SessionUsed]:
+    """List the sessions that cost most, by whole days of UTC."""
+    period, found = await services.analytics.sessions(by, project_id, asked)
+    data = [models.SessionUsed(session_id=session, user_id=user, **_used(used)) for session, user, used in found]
+    return _analysis(period, data)
+
+
+@router.get("/projects/{project_id}/analytics/models", tags=["analytics"])
+async def rank_models(
+    by: By, services: Services, project_id: str, asked: AskedQuery
+) -> models.Analysis[models.ModelUsed]:
+    """List the models that cost most, by whole hours of UTC."""
+    period, found = await services.analytics.models(by, project_id, asked)
+    return _analysis(period, [models.ModelUsed(model=model, byok=byok, **_used(used)) for model, byok, used in found])
+
+
+@router.get("/projects/{project_id}/analytics/tiers", tags=["analytics"])
+async def rank_tiers(
+    by: By, services: Services, project_id: str, asked: AskedQuery
+) -> models.Analysis[models.TierUsed]:
+    """List the tiers that cost most, by whole hours of UTC."""
+    period, found = await services.analytics.tiers(by, project_id, asked)
+    return _analysis(period, [models.TierUsed(tier=tier, **_used(used)) for tier, used in found])
+
+
 @router.post("/admin/minting-key/rotate", status_code=201, tags=["operators"])
 async def rotate_minting_key(
     by: By, services: Services, body: Annotated[models.RotateBody | None, Body()] = None
@@ -450,6 +517,21 @@ async def rotate_minting_key(
     by.require_operator()
     asked = body or models.RotateBody()
     return models.MintingKeyOut(kid=await services.minting_keys.rotate(revoke_others=asked.revoke_others))
+
+
+def _used(used: Used) -> dict[str, Any]:
+    return {
+        "requests": used.requests,
+        "tokens": used.input_tokens + used.output_tokens,
+        "input_tokens": used.input_tokens,
+        "cached_read_tokens": used.cached_read_tokens,
+        "output_tokens": used.output_tokens,
+        "cost_usd": usd_from_nano(used.cost_nano),
+    }
+
+
+def _analysis(period: Period, data: list[UsedT]) -> models.Analysis[UsedT]:
+    return models.Analysis(window={"from": iso(period.starts_at), "to": iso(period.ends_at)}, data=data)
 
 
 def _tenant(tenant: Tenant) -> models.TenantOut:

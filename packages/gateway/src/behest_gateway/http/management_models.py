@@ -264,6 +264,59 @@ class KillSwitchChangeOut(BaseModel):
     changed_at: Time
 
 
+class UsedOut(BaseModel):
+    """Sums of attempts that were made."""
+
+    requests: int
+    tokens: int
+    input_tokens: int
+    cached_read_tokens: int = Field(description="Of the input, read from the provider's cache")
+    output_tokens: int
+    cost_usd: float
+
+
+class StepUsed(UsedOut):
+    """What was used in an hour or a day."""
+
+    timestamp: Time
+
+
+class UserUsed(UsedOut):
+    """What a user used. `user_id` is null when it was erased."""
+
+    user_id: str | None
+
+
+class SessionUsed(UsedOut):
+    """What a session of a user used."""
+
+    session_id: str
+    user_id: str | None
+
+
+class ModelUsed(UsedOut):
+    """What was used of a model; with `byok` the customer's own provider key paid."""
+
+    model: str
+    byok: bool
+
+
+class TierUsed(UsedOut):
+    """What the callers of a tier used; null is that of tokens without one."""
+
+    tier: str | None
+
+
+UsedKind = TypeVar("UsedKind", bound=UsedOut)
+
+
+class Analysis(BaseModel, Generic[UsedKind]):
+    """Sums over a window, which is made of whole hours or days of UTC; `to` is its end."""
+
+    window: dict[str, Time] = Field(examples=[{"from": "2026-04-01T00:00:00Z", "to": "2026-05-01T00:00:00Z"}])
+    data: list[UsedKind]
+
+
 class RotateBody(Body):
     """How to exchange the gateway's signing key."""
 
