@@ -194,6 +194,33 @@ async def test_a_new_window_starts_empty_and_a_late_settlement_counts_where_it_w
     assert ledger.state(budget, None).spent_nano == 0
 
 
+async def test_windows_that_are_over_leave_the_memory_but_not_the_file(
+    ledger: SqlLedger, database: Database, time: Time
+) -> None:
+    day, month, open_ = _budget(id="day"), _budget(id="month", window="month"), _budget(id="open")
+    for budget in (day, month):
+        entry = _entry(time=time)
+        await ledger.settle(entry, await _held(ledger, entry, _ask(5), budget), _outcome(5))
+    late = _entry(time=time)
+    hold = await _held(ledger, late, _ask(5), open_)
+    then = time.us
+
+    time.us += 3 * DAY
+    ledger.expire()
+    time.us = then
+
+    assert ledger.state(day, None).spent_nano == 0
+    assert ledger.state(month, None).spent_nano == 5
+    await ledger.settle(late, hold, _outcome(4))
+    assert _all(database, "select sum(spent_nano) from counters where budget_id in ('day', 'month')") == [(10,)]
+
+    assert SqlLedger(database, time).state(day, None).spent_nano == 5
+    time.us += 3 * DAY
+    again = SqlLedger(database, time)
+    time.us = then
+    assert (again.state(day, None).spent_nano, again.state(month, None).spent_nano) == (0, 5)
+
+
 async def test_many_at_once_share_one_commit(ledger: SqlLedger, database: Database) -> None:
     commits = 0
 

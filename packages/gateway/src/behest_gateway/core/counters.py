@@ -79,9 +79,28 @@ class Counters:
             if cost:
                 self._spent[key] = self._spent.get(key, 0) + cost
 
+    def forget_past(self, now_us: int) -> None:
+        """Drop the counters of windows that are over and hold nothing; a store still has them."""
+        day, month = past_windows(now_us)
+        self._spent = {
+            key: spent
+            for key, spent in self._spent.items()
+            if key in self._held or key[2] >= (day if len(key[2]) == len(day) else month)
+        }
+
     def held(self) -> int:
         """What is held, over all counters; an attempt counts once for each of its budgets."""
         return sum(self._held.values())
+
+
+def past_windows(now_us: int) -> tuple[str, str]:
+    """The day and the month before which every window is over, in any timezone.
+
+    >>> past_windows(1_760_000_000_000_000)
+    ('2025-10-07', '2025-10')
+    """
+    earlier = now_us - 2 * 86_400_000_000
+    return window_at("day", "UTC", earlier).id, window_at("month", "UTC", earlier).id
 
 
 UNLIMITED = 1 << 62

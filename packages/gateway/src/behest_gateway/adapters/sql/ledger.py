@@ -23,7 +23,7 @@ from behest_gateway.adapters.sql import rollups
 from behest_gateway.adapters.sql.database import Database
 from behest_gateway.adapters.sql.queries import load
 from behest_gateway.core.clock import Clock
-from behest_gateway.core.counters import CounterKey, Counters, key_of
+from behest_gateway.core.counters import CounterKey, Counters, key_of, past_windows
 from behest_gateway.core.errors import GatewayError
 from behest_gateway.core.exchange import BudgetState, Entry, Hold, Outcome
 from behest_gateway.core.prices import PriceVector
@@ -84,7 +84,8 @@ class SqlLedger:
         self._last_user: int = next(connection.execute(_SQL["last_user"]))[0]
         self._prices = {row[0] for row in connection.execute(_SQL["all_prices"])}
         self.recovered = self._recover()
-        for budget_id, user_ref, window_id, spent in connection.execute(_SQL["all_counters"]):
+        self._forgotten = past_windows(clock.now_us())
+        for budget_id, user_ref, window_id, spent in connection.execute(_SQL["counters_since"], self._forgotten):
             self._counters.load((budget_id, user_ref, window_id), spent)
 
     # -- starting
@@ -342,8 +343,14 @@ class SqlLedger:
             raise
 
     def expire(self) -> int:
-        """Book every hold that is past its time at its worst case; returns how many there were. None should be."""
+        """Book every hold that is past its time at its worst case; returns how many there were. None should be.
+
+        Once a day it also forgets the counters of windows that are over.
+        """
         now = self._clock.now_us()
+        if self._forgotten != (past := past_windows(now)):
+            self._forgotten = past
+            self._counters.forget_past(now)
         late = [(entry, hold) for entry, hold in self._open.values() if hold.expires_at <= now]
         for entry, hold in late:
             outcome = Outcome(

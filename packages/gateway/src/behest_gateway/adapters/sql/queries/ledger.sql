@@ -38,8 +38,9 @@ select coalesce(max(id), 0) from users
 -- open_holds: attempts whose money is still set aside
 select attempt_id, amount_nano, expires_at, entry from holds
 
--- all_counters: what is spent, by budget, user and window
+-- counters_since: what is spent, by budget, user and window; of days since one day, and of months since one month
 select budget_id, user_ref, window_id, spent_nano from counters
+where window_id >= case length(window_id) when 10 then ? else ? end
 
 -- all_prices: the hashes of the prices that are kept
 select hash from prices
