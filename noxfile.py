@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -164,10 +165,9 @@ def check_imports(session: nox.Session) -> None:
 
 def demo_once(session: nox.Session) -> None:
     """Do what the demo does, in a folder of its own, until its page has answered."""
-    session.run(
-        "python", "-m", "behest_cli.demo", "--once", "--data-dir", str(Path(session.create_tmp()) / "demo"),
-        env=without_settings(),
-    )  # fmt: skip
+    # Not the session's own temporary folder: asking for that would move the temporary files of every later step there.
+    with tempfile.TemporaryDirectory() as folder:
+        session.run("python", "-m", "behest_cli.demo", "--once", "--data-dir", folder, env=without_settings())
 
 
 def without_settings() -> dict[str, str | None]:
