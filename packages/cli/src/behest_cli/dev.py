@@ -33,7 +33,6 @@ from behest_cli.errors import CliError
 from behest_cli.management import Management
 from behest_cli.profiles import write_private
 
-DEFAULT_DATA_DIR = Path(".behest/dev")
 DEFAULT_PORT = 8080
 START_SECONDS = 60.0
 """How long provider and gateway together may take to get ready, on a slow machine."""

@@ -47,6 +47,3 @@ class Actor:
         if self.tenant_id is None:
             return tenant_id
         return self.tenant_to_act_for(tenant_id)
-
-
-OPERATOR = Actor()

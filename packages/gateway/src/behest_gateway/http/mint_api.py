@@ -11,7 +11,6 @@ from behest_gateway.mint.actions import Minter
 PATHS = ("/v1/auth/mint", "/auth/v1/auth/mint")
 """Both take POST. The second answers errors in the flat envelope of the management plane."""
 
-FLAT_PATH = PATHS[1]
 JWKS_PATH = "/.well-known/jwks.json"
 
 

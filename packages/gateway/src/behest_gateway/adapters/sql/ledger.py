@@ -257,11 +257,6 @@ class SqlLedger:
         """What is held over all counters."""
         return self._counters.held()
 
-    @property
-    def open_attempts(self) -> int:
-        """Attempts that are under way."""
-        return len(self._open)
-
     # -- writing
 
     def _user_ref(self, project_id: str, user_id: str, now: int) -> int:

@@ -227,15 +227,8 @@ def headers_of(admitted: Admitted, role: str) -> tuple[tuple[str, str], ...]:
 
 
 def _edge(entry: Entry, role: str) -> list[tuple[str, str]]:
-    known = (
-        ("X-Tenant-Id", entry.tenant_id),
-        ("X-Project-Id", entry.project_id),
-        ("X-End-User-Id", entry.user_id),
-        ("X-Role", role),
-        ("X-Tier", entry.tier),
-        ("X-Session-Id", entry.session_id),
-    )
-    return [(name, _safe(value)) for name, value in known if value]
+    known = (entry.tenant_id, entry.project_id, entry.user_id, role, entry.tier, entry.session_id)
+    return [(name, _safe(value)) for name, value in zip(names.EDGE, known, strict=True) if value]
 
 
 def body_of(admitted: Admitted) -> bytes:
