@@ -139,7 +139,8 @@ def build(settings: Settings) -> Gateway:
     background: set[asyncio.Task[None]] = set()
 
     def management() -> AsgiApp:
-        from behest_gateway.http.management_api import ManagementServices, management_app
+        from behest_gateway.http.management_api import management_app
+        from behest_gateway.http.management_services import ManagementServices
 
         services = ManagementServices.over(
             store=store,

@@ -21,7 +21,8 @@ from behest_gateway.adapters.vault import Vault
 from behest_gateway.control.operators import Operators
 from behest_gateway.control.publishing import Publishing
 from behest_gateway.core.clock import SystemClock
-from behest_gateway.http.management_api import ManagementServices, management_app
+from behest_gateway.http.management_api import management_app
+from behest_gateway.http.management_services import ManagementServices
 from behest_gateway.mint.actions import Minter
 from behest_gateway.mint.ports import MintingKey
 from behest_gateway.mint.signing import MintingKeys
