@@ -15,11 +15,11 @@ from pathlib import Path
 import uvloop
 from behest_gateway.adapters.sql.database import Database
 from behest_gateway.adapters.sql.ledger import SqlLedger
+from behest_gateway.core.budgets import Amounts, Budget
 from behest_gateway.core.clock import SystemClock
 from behest_gateway.core.exchange import Entry, Hold, Outcome
 from behest_gateway.core.ids import new_id
 from behest_gateway.core.prices import Band, PriceVector, Rates
-from behest_gateway.core.snapshot import Budget
 from behest_gateway.stages.admit.ports import Ask
 from behest_protocol.usage import Usage
 
@@ -33,9 +33,16 @@ _PRICE = PriceVector(
     provider="openai", model="gpt-4o-mini", bands=(Band(above=0, rates=_RATES),), version="bench", hash="0" * 64
 )
 _ASK = Ask(
-    fixed_femto=1800 * 150_000_000, token_femto=600_000_000, max_tokens=256, min_tokens=16, seconds=600, price=_PRICE
+    fixed_femto=1800 * 150_000_000,
+    token_femto=600_000_000,
+    input_tokens=1800,
+    choices=1,
+    max_tokens=256,
+    min_tokens=16,
+    seconds=600,
+    price=_PRICE,
 )
-_BUDGET = Budget(id=new_id(), project_id=new_id(), scope="each_user", window="day", limit_nano=10**13)
+_BUDGET = Budget(id=new_id(), project_id=new_id(), scope="each_user", window="day", limit=10**13)
 _TENANT = new_id()
 
 
@@ -58,8 +65,8 @@ async def _pairs(ledger: SqlLedger, clock: SystemClock, seconds: float) -> tuple
             if not isinstance(hold, Hold):
                 raise RuntimeError("a large budget is exhausted")
             outcome = Outcome(
-                state="settled", cost_nano=79_500, usage=Usage(input=410, output=30), status=200, error_code=None,
-                finish_reason="stop", latency_us=1000, first_byte_us=900,
+                state="settled", charged=Amounts(79_500, 440, 1), usage=Usage(input=410, output=30), status=200,
+                error_code=None,                finish_reason="stop", latency_us=1000, first_byte_us=900,
             )  # fmt: skip
             await ledger.settle(entry, hold, outcome)
             made += 1

@@ -94,9 +94,9 @@ def test_a_changed_cost_is_found(books: Path) -> None:
 
 def test_a_changed_counter_is_found(books: Path) -> None:
     budget = one(books, "select id from budgets where scope = 'user'")
-    spent = one(books, f"select spent_nano from counters where budget_id = '{budget}'")
+    spent = one(books, f"select spent from counters where budget_id = '{budget}'")
     window = one(books, f"select window_id from counters where budget_id = '{budget}'")
-    spoil(books, f"update counters set spent_nano = spent_nano - 1 where budget_id = '{budget}'")
+    spoil(books, f"update counters set spent = spent - 1 where budget_id = '{budget}'")
 
     assert verify(books).differences == [
         Difference(what="counter", name=f"budget {budget}, user 0, {window}", expected=str(spent), found=str(spent - 1))

@@ -134,9 +134,9 @@ def _check(plant: Plant, project_id: str, project_limit: int, ended_well: set[st
         by_user[user] = by_user.get(user, 0) + call["cost_nano_usd"]
     assert max(by_user.values()) <= TIGHT_LIMIT
     counted = plant.rows(
-        "select sum(case when scope = 'project' then spent_nano end),"
-        " sum(case when scope = 'each_user' then spent_nano end),"
-        " max(case when scope = 'each_user' then spent_nano end) from counters join budgets on budgets.id = budget_id"
+        "select sum(case when scope = 'project' then spent end),"
+        " sum(case when scope = 'each_user' then spent end),"
+        " max(case when scope = 'each_user' then spent end) from counters join budgets on budgets.id = budget_id"
     )
     assert counted[0][:2] == (spent, spent)
     assert counted[0][2] <= TIGHT_LIMIT

@@ -95,6 +95,6 @@ class Ledger:
     def counted(self, budget_id: str) -> int:
         """What the counters of a budget say is spent, over all its users and windows, in nano-dollars."""
         with self._open() as connection:
-            query = "select coalesce(sum(spent_nano), 0) from counters where budget_id = ?"
+            query = "select coalesce(sum(spent), 0) from counters where budget_id = ?"
             total: int = next(iter(connection.execute(query, (budget_id,))))[0]
             return total

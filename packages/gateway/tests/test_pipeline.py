@@ -16,14 +16,15 @@ import pytest
 from behest_gateway.adapters.memory import MemoryDirectory
 from behest_gateway.adapters.prices import PriceTable
 from behest_gateway.adapters.rates import MemoryRates
+from behest_gateway.core.budgets import Amounts, Budget, BudgetSet, BudgetState
 from behest_gateway.core.clock import SystemClock
 from behest_gateway.core.errors import GatewayError
-from behest_gateway.core.exchange import BudgetState, Call, Entry, Hold, Outcome, Provider
-from behest_gateway.core.snapshot import Budget, ProjectSettings, ProjectSnapshot, VerificationKey
+from behest_gateway.core.exchange import Call, Entry, Hold, Outcome, Provider
+from behest_gateway.core.snapshot import ProjectSettings, ProjectSnapshot, VerificationKey
 from behest_gateway.core.switches import Running, Switch
 from behest_gateway.pipeline import Exchange, Stages
 from behest_gateway.stages.admit.ports import Ask, Exhausted
-from behest_gateway.stages.admit.rules import hold_nano
+from behest_gateway.stages.admit.rules import amounts_of
 from behest_gateway.stages.admit.stage import Admit
 from behest_gateway.stages.authenticate.stage import Authenticate
 from behest_gateway.stages.door.stage import Door
@@ -36,7 +37,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from msgspec import json
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-BUDGET = Budget(id="b", project_id="p", scope="project", window="day", limit_nano=10**9)
+BUDGET = Budget(id="b", project_id="p", scope="project", window="day", limit=10**9)
 
 
 def _token() -> str:
@@ -98,19 +99,22 @@ class World:
     async def reserve(self, entry: Entry, ask: Ask, budgets: tuple[Budget, ...]) -> Hold | Exhausted:
         if self.exhausted:
             self.diary.append("   refused a hold")
-            state = BudgetState(budget=BUDGET, spent_nano=10**9, held_nano=0, resets_at=0)
-            return Exhausted(state=state, needed_nano=1)
+            state = BudgetState(budget=BUDGET, spent=10**9, held=0, resets_at=0)
+            return Exhausted(state=state, needed=Amounts(1, 1, 1))
         self.diary.append("   hold")
         if self.held_up is not None:
             await self.held_up.wait()
         return Hold(
             attempt_id=entry.attempt_id,
-            amount_nano=hold_nano(ask, ask.max_tokens),
-            input_nano=hold_nano(ask, 0),
+            amounts=amounts_of(ask, ask.max_tokens),
+            input=amounts_of(ask, 0),
             max_tokens=ask.max_tokens,
-            counters=(),
+            slots=(),
             expires_at=0,
         )
+
+    def left(self, entry: Entry, hold: Hold) -> Amounts:
+        raise AssertionError("nothing is held in a budget here")
 
     async def settle(self, entry: Entry, hold: Hold, outcome: Outcome) -> None:
         await asyncio.sleep(0)
@@ -131,7 +135,7 @@ class World:
         directory.publish_verification_key(VerificationKey(kid="k", tenant_id="t", public_pem=public.decode()))
         settings = ProjectSettings(max_output_tokens=50)
         directory.publish_project(
-            ProjectSnapshot(id="p", tenant_id="t", name="P", slug="p", budgets=(BUDGET,), settings=settings)
+            ProjectSnapshot(id="p", tenant_id="t", name="P", slug="p", budgets=BudgetSet((BUDGET,)), settings=settings)
         )
         clock = SystemClock()
         provider = Provider(name="openai", base_url="http://provider/v1", api_key="sk", official=False)
@@ -199,7 +203,7 @@ async def test_money_is_held_before_anything_is_sent_and_settled_before_the_last
     assert world.sent["max_tokens"] == 50
     assert world.sent["stream_options"] == {"include_usage": True}
     assert world.outcome is not None
-    assert (world.outcome.cost_nano, world.outcome.finish_reason) == (5 * 150 + 2 * 600, "stop")
+    assert (world.outcome.charged.nano, world.outcome.finish_reason) == (5 * 150 + 2 * 600, "stop")
 
 
 async def test_a_caller_who_asked_for_usage_gets_it_with_its_cost() -> None:

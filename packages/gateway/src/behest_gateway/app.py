@@ -27,7 +27,7 @@ from behest_gateway.adapters.sql.ledger import SqlLedger
 from behest_gateway.adapters.sql.usage import SqlUsage
 from behest_gateway.adapters.vault import Vault, load_master_key
 from behest_gateway.control.operators import Operators
-from behest_gateway.control.publishing import Publishing
+from behest_gateway.control.publishing import PUBLISHED_ALLOWANCES, Publishing
 from behest_gateway.core.clock import SystemClock
 from behest_gateway.core.exchange import Provider
 from behest_gateway.core.switches import Running
@@ -136,6 +136,7 @@ def build(settings: Settings) -> Gateway:
         running=running,
     )
     data = DataApi(stages, clock, prices, provider.name, SqlUsage(database, ledger.known_user), ledger.state)
+    publishing = Publishing(store, directory, PUBLISHED_ALLOWANCES if settings.plan_allowances else {})
     background: set[asyncio.Task[None]] = set()
 
     def management() -> AsgiApp:
@@ -154,6 +155,7 @@ def build(settings: Settings) -> Gateway:
             verifier=authenticate,
             clock=clock,
             base_domain=settings.base_domain,
+            publishing=publishing,
         )
         return management_app(services)
 
@@ -167,7 +169,7 @@ def build(settings: Settings) -> Gateway:
     async def start() -> None:
         await minting_keys.ensure()
         made = await operators.ensure(settings.admin_token)
-        Publishing(store, directory).everything()
+        publishing.everything()
         if made is not None:
             sys.stderr.write(
                 f"\nThe operator's secret, shown this once:\n\n    {made}\n\n"

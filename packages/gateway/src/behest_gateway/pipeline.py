@@ -20,9 +20,11 @@ from typing import Any, Self
 
 import msgspec
 from behest_protocol.money import usd_from_nano
-from behest_protocol.sse import DONE, frame
+from behest_protocol.sse import DONE, comment, frame
 from msgspec import Struct
 
+from behest_gateway.core.budgets import Amounts
+from behest_gateway.core.counters import remaining
 from behest_gateway.core.errors import GatewayError
 from behest_gateway.core.exchange import Admitted, Call, Identified, Routed
 from behest_gateway.core.switches import Running, Switch, switch_for_caller, switch_for_model
@@ -158,6 +160,7 @@ class Exchange:
             self._meter.finish_reason = completion.finish_reason
             self._meter.see_usage(completion.usage, alone=True)
             answer.cost_nano = await self._settle(admitted, "answered")
+        answer.left = self._stages.admit.left(admitted)
         return answer
 
     def see(self, event: Event) -> int:
@@ -175,6 +178,11 @@ class Exchange:
         """The provider said why it stopped, or what it used in all."""
         return self._meter.is_finished
 
+    def left(self, admitted: Admitted) -> dict[str, float | int]:
+        """What is left now in the tightest budgets of an attempt, as `budget_remaining_{unit}`."""
+        left = self._stages.admit.left(admitted)
+        return {} if left is None else remaining(left)
+
     async def settle(self, ending: Ending, error: GatewayError | None = None) -> int | None:
         """Settle the open attempt, if there is one; returns its cost in nano-dollars when the provider confirmed it."""
         return await self._settle(self._open, ending, error) if self._open is not None else None
@@ -183,22 +191,22 @@ class Exchange:
         meter = self._meter
         self._task = None
         usage = meter.usage_at(ending)
-        state, cost = charge(ending, usage, admitted, meter.text_bytes)
+        charged = charge(ending, usage, admitted, meter.text_bytes)
         self._open = None
         if self._stream is not None:
             self._stream.close()
             self._stream = None
         await self._stages.record.attempt(
             admitted,
-            state=state,
-            cost_nano=cost,
+            state=charged.state,
+            charged=charged.amounts,
             usage=usage,
             status=error.status if error is not None else 499 if ending == "caller_left" else 200,
             error_code=error.code if error is not None else None,
             finish_reason=meter.finish_reason,
             first_byte=self._first_byte,
         )
-        return cost if state == "settled" else None
+        return charged.amounts.nano if charged.state == "settled" else None
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -295,12 +303,18 @@ class AnswerStream:
     async def _finish(self, ending: Ending) -> bytes:
         cost = await self._exchange.settle(ending)
         self._ended = True
+        last = self._comment(cost) if self._admitted.routed.guarded.composed.identified.call.wants_comment else b""
         if self._usage is None or not self._admitted.routed.guarded.composed.wants_usage:
-            return DONE
+            return last + DONE
         chunk = msgspec.json.decode(self._usage)
         if cost is not None:
             chunk["usage"]["cost_usd"] = usd_from_nano(cost)
-        return frame(msgspec.json.encode(chunk)) + DONE
+        return frame(msgspec.json.encode(chunk)) + last + DONE
+
+    def _comment(self, cost: int | None) -> bytes:
+        """What the call came to, as a comment that clients who do not ask for it never see."""
+        left = self._exchange.left(self._admitted)
+        return comment(msgspec.json.encode({"cost_usd": None if cost is None else usd_from_nano(cost), **left}))
 
     def _cut(self) -> bytes:
         chunk: dict[str, Any] = {"object": "chat.completion.chunk"}
@@ -330,11 +344,15 @@ def _told(error: GatewayError) -> bytes:
 
 
 class Answer(Struct, kw_only=True):
-    """What goes back: a whole `body` whose cost is known, or a `stream` that is told as it comes."""
+    """What goes back: a whole `body` whose cost is known, or a `stream` that is told as it comes.
+
+    `left` is the least that is left in any of the call's budgets, in each unit.
+    """
 
     model: str
     provider: str
     clamped_to: int | None
     body: bytes = b""
     cost_nano: int | None = None
+    left: Amounts | None = None
     stream: AnswerStream | None = None

@@ -11,7 +11,8 @@ import pytest
 from behest_gateway.adapters.sql.control import ControlStore
 from behest_gateway.adapters.sql.database import Database
 from behest_gateway.control.records import KeyRecord, Project, Tenant
-from behest_gateway.core.snapshot import Budget, ProjectSettings
+from behest_gateway.core.budgets import Budget
+from behest_gateway.core.snapshot import ProjectSettings
 
 TENANT = Tenant(id="t1", name="Acme", plan="free", created_at=1)
 PROJECT = Project(id="p1", tenant_id="t1", name="Chat", slug="chat", created_at=2)
@@ -63,7 +64,7 @@ def test_a_write_that_fails_changes_nothing_and_leaves_the_pace_alone(tmp_path: 
 def test_rows_come_back_as_they_were_written_after_a_restart(tmp_path: Path) -> None:
     settings = ProjectSettings(allowed_models=("a", "b"), allowed_origins=("https://a.example",), system_prompt="é\n")
     project = replace(PROJECT, deployed=settings, draft=replace(settings, rpm_limit=7))
-    budget = Budget(id="b1", project_id="p1", scope="each_user", window="day", limit_nano=5, created_at=4)
+    budget = Budget(id="b1", tenant_id="t1", project_id="p1", scope="each_user", window="day", limit=5, created_at=4)
     database = Database(tmp_path)
     store = ControlStore(database)
     store.insert_tenant(TENANT)
@@ -101,12 +102,14 @@ def test_the_budget_of_an_erased_user_counts_no_more(tmp_path: Path) -> None:
     store.insert_project(PROJECT)
     with database.transaction() as connection:
         connection.execute("insert into users (id, project_id, uid, created_at) values (1, 'p1', 'u_1', 0)")
-    budget = Budget(id="b1", project_id="p1", scope="user", user_id="u_1", window="day", limit_nano=5, created_at=4)
+    budget = Budget(
+        id="b1", tenant_id="t1", project_id="p1", scope="user", subject="u_1", window="day", limit=5, created_at=4
+    )
     store.insert_budget(budget, 1)
     assert store.budgets("p1") == [budget]
 
     with database.transaction() as connection:
         connection.execute("update users set uid = null")
 
-    assert (store.budgets("p1"), store.budget("p1", "b1")) == ([], None)
+    assert store.budgets("p1") == []
     database.close()

@@ -11,11 +11,11 @@ import apsw
 import pytest
 from behest_gateway.adapters.sql.database import Database, DatabaseError, migrate
 from behest_gateway.adapters.sql.ledger import SqlLedger
+from behest_gateway.core.budgets import Amounts, Budget
 from behest_gateway.core.errors import GatewayError
 from behest_gateway.core.exchange import Entry, Hold, Outcome
 from behest_gateway.core.ids import new_id
 from behest_gateway.core.prices import Band, PriceVector, Rates
-from behest_gateway.core.snapshot import Budget
 from behest_gateway.stages.admit.ports import Ask, Exhausted
 from behest_protocol.usage import Usage
 
@@ -53,10 +53,8 @@ def ledger(database: Database, time: Time) -> SqlLedger:
     return SqlLedger(database, time)
 
 
-def _budget(limit_nano: int = 100, **more: Any) -> Budget:
-    return Budget(
-        **{"id": "b", "project_id": "p", "scope": "project", "window": "day", "limit_nano": limit_nano, **more}
-    )
+def _budget(limit: int = 100, **more: Any) -> Budget:
+    return Budget(**{"id": "b", "project_id": "p", "scope": "project", "window": "day", "limit": limit, **more})
 
 
 def _entry(user: str = "u", request: str = "r", time: Time | None = None) -> Entry:
@@ -87,6 +85,8 @@ def _ask(nano: int, tokens: int = 0) -> Ask:
     return Ask(
         fixed_femto=nano * 1_000_000,
         token_femto=1_000_000 if tokens else 0,
+        input_tokens=nano,
+        choices=1,
         max_tokens=tokens or 1,
         min_tokens=1,
         seconds=60,
@@ -97,7 +97,7 @@ def _ask(nano: int, tokens: int = 0) -> Ask:
 def _outcome(cost: int, state: str = "settled") -> Outcome:
     return Outcome(
         state=state,
-        cost_nano=cost,
+        charged=Amounts(cost, 5 if cost else 0, 1 if state != "released" else 0),
         usage=Usage(input=3, output=2),
         status=200,
         error_code=None,
@@ -126,7 +126,7 @@ async def test_a_hold_is_in_the_file_when_it_is_granted(ledger: SqlLedger, datab
     assert list(reader.execute("select attempt_id, amount_nano from holds")) == [(entry.attempt_id, 40)]
     assert list(reader.execute("select hash, version from prices")) == [("h", "v")]
     reader.close()
-    assert (hold.amount_nano, ledger.held_nano()) == (40, 40)
+    assert (hold.amounts.nano, ledger.held_nano()) == (40, 40)
 
 
 async def test_settling_writes_one_row_and_the_counter_and_gives_the_hold_back(
@@ -142,9 +142,9 @@ async def test_settling_writes_one_row_and_the_counter_and_gives_the_hold_back(
     assert _all(
         database, "select attempt_id, cost_nano, hold_nano, state, input_tokens, output_tokens from ledger"
     ) == [(entry.attempt_id, 25, 40, "settled", 3, 2)]
-    assert _all(database, "select spent_nano from counters") == [(25,)]
+    assert _all(database, "select spent from counters") == [(25,)]
     state = ledger.state(budget, None)
-    assert (state.spent_nano, state.held_nano, state.left_nano) == (25, 0, 75)
+    assert (state.spent, state.held, state.left) == (25, 0, 75)
 
 
 async def test_the_budget_with_the_least_left_refuses_and_nothing_is_held(
@@ -155,7 +155,7 @@ async def test_the_budget_with_the_least_left_refuses_and_nothing_is_held(
     refused = await ledger.reserve(_entry(), _ask(11), (wide, tight))
 
     assert isinstance(refused, Exhausted)
-    assert (refused.state.budget.id, refused.needed_nano) == ("tight", 11)
+    assert (refused.state and refused.state.budget.id, refused.needed.nano) == ("tight", 11)
     assert ledger.held_nano() == 0
     assert _all(database, "select * from holds") == []
 
@@ -163,13 +163,13 @@ async def test_the_budget_with_the_least_left_refuses_and_nothing_is_held(
 async def test_output_is_clamped_to_what_is_left(ledger: SqlLedger) -> None:
     hold = await _held(ledger, _entry(), _ask(40, tokens=500), _budget(100))
 
-    assert (hold.max_tokens, hold.amount_nano, hold.input_nano) == (60, 100, 40)
+    assert (hold.max_tokens, hold.amounts.nano, hold.input.nano) == (60, 100, 40)
 
 
 async def test_what_costs_nothing_passes_an_empty_budget(ledger: SqlLedger) -> None:
     hold = await _held(ledger, _entry(), _ask(0), _budget(0))
 
-    assert hold.amount_nano == 0
+    assert hold.amounts.nano == 0
 
 
 async def test_each_user_has_a_budget_of_their_own(ledger: SqlLedger) -> None:
@@ -190,35 +190,31 @@ async def test_a_new_window_starts_empty_and_a_late_settlement_counts_where_it_w
     await _held(ledger, _entry(time=time), _ask(10), budget)
     await ledger.settle(entry, hold, _outcome(7))
 
-    assert _all(database, "select window_id, spent_nano from counters") == [(hold.counters[0][2], 7)]
-    assert ledger.state(budget, None).spent_nano == 0
+    assert _all(database, "select window_id, spent from counters") == [(hold.slots[0].window_id, 7)]
+    assert ledger.state(budget, None).spent == 0
 
 
-async def test_windows_that_are_over_leave_the_memory_but_not_the_file(
+async def test_counters_that_hold_nothing_leave_the_memory_and_are_read_again(
     ledger: SqlLedger, database: Database, time: Time
 ) -> None:
     day, month, open_ = _budget(id="day"), _budget(id="month", window="month"), _budget(id="open")
     for budget in (day, month):
         entry = _entry(time=time)
         await ledger.settle(entry, await _held(ledger, entry, _ask(5), budget), _outcome(5))
-    late = _entry(time=time)
-    hold = await _held(ledger, late, _ask(5), open_)
     then = time.us
-
     time.us += 3 * DAY
+    late = _entry()
+    hold = await _held(ledger, late, _ask(5), open_)
+    assert ledger.counters_kept == 3
+
     ledger.expire()
-    time.us = then
 
-    assert ledger.state(day, None).spent_nano == 0
-    assert ledger.state(month, None).spent_nano == 5
+    assert ledger.counters_kept == 1
     await ledger.settle(late, hold, _outcome(4))
-    assert _all(database, "select sum(spent_nano) from counters where budget_id in ('day', 'month')") == [(10,)]
-
-    assert SqlLedger(database, time).state(day, None).spent_nano == 5
-    time.us += 3 * DAY
-    again = SqlLedger(database, time)
+    assert (ledger.state(day, None).spent, ledger.state(month, None).spent) == (0, 5)
     time.us = then
-    assert (again.state(day, None).spent_nano, again.state(month, None).spent_nano) == (0, 5)
+    again = SqlLedger(database, time)
+    assert [again.state(budget, None).spent for budget in (day, month, open_)] == [5, 5, 4]
 
 
 async def test_many_at_once_share_one_commit(ledger: SqlLedger, database: Database) -> None:
@@ -265,7 +261,7 @@ async def test_what_a_dead_process_held_is_booked_in_full_at_the_next_start(
     assert _all(database, "select attempt_id, cost_nano, state, error_code from ledger") == [
         (entry.attempt_id, 40, "unconfirmed", "gateway_died")
     ]
-    assert (again.state(budget, "u1").spent_nano, again.state(budget, "u2").spent_nano) == (40, 0)
+    assert (again.state(budget, "u1").spent, again.state(budget, "u2").spent) == (40, 0)
     assert SqlLedger(database, time).recovered == 0
 
 
@@ -302,16 +298,16 @@ async def test_a_budget_made_in_mid_window_starts_with_what_the_ledger_shows(led
         await ledger.settle(entry, await _held(ledger, entry, _ask(40)), _outcome(cost))
     project, one, each = (
         _budget(id="a"),
-        _budget(id="b", scope="user", user_id="u1"),
+        _budget(id="b", scope="user", subject="u1"),
         _budget(id="c", scope="each_user"),
     )
 
     for budget in (project, one, each):
         ledger.opened(budget)
 
-    assert [ledger.state(b, "u1").spent_nano for b in (project, one, each)] == [18, 15, 15]
-    assert ledger.state(each, "u2").spent_nano == 3
-    assert ledger.state(each, "nobody").spent_nano == 0
+    assert [ledger.state(b, "u1").spent for b in (project, one, each)] == [18, 15, 15]
+    assert ledger.state(each, "u2").spent == 3
+    assert ledger.state(each, "nobody").spent == 0
 
 
 async def test_a_full_disk_refuses_new_holds_and_loses_no_settlement(
@@ -341,7 +337,7 @@ async def test_a_full_disk_refuses_new_holds_and_loses_no_settlement(
     await _held(ledger, _entry(), _ask(1), budget)
     assert _all(database, "select cost_nano from ledger where attempt_id = '%s'" % entry.attempt_id) == [(7,)]  # noqa: UP031
     assert _all(database, "select count(*) from holds") == [(before - 1 + 1,)]
-    assert ledger.state(budget, None).spent_nano == 7
+    assert ledger.state(budget, None).spent == 7
     assert ledger.held_nano() == _all(database, "select sum(amount_nano) from holds")[0][0]
     assert "cannot be written" in caplog.text
 

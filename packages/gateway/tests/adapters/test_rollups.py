@@ -15,6 +15,7 @@ from behest_gateway.adapters.sql.ledger import SqlLedger
 from behest_gateway.adapters.sql.rollups import DAY, HOUR, differences
 from behest_gateway.adapters.sql.usage import SqlUsage
 from behest_gateway.control.usage import STEPS, ModelUsage, Span, UsageSum
+from behest_gateway.core.budgets import Amounts
 from behest_gateway.core.clock import SystemClock
 from behest_gateway.core.exchange import Entry, Outcome
 from behest_gateway.core.ids import new_id
@@ -55,7 +56,7 @@ def entry_of(**changes: Any) -> Entry:
 def outcome_of(number: int) -> Outcome:
     return Outcome(
         state="settled",
-        cost_nano=7 * number + 1,
+        charged=Amounts(7 * number + 1, 0, 1),
         usage=Usage(input=number, cached_read=number // 2, output=3 * number),
         status=200,
         error_code=None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from behest_gateway.core.budgets import Amounts
 from behest_gateway.core.exchange import Entry, Outcome
 from behest_gateway.core.ids import new_id
 from behest_protocol.usage import Usage
@@ -31,7 +32,7 @@ def book(management: Management, project: str, hour: int, cost: int, **more: Any
     )
     outcome = Outcome(
         state="settled",
-        cost_nano=cost,
+        charged=Amounts(cost, 0, 1),
         usage=Usage(input=10, cached_read=4, output=2),
         status=200,
         error_code=None,

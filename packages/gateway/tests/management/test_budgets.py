@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from behest_gateway.core.snapshot import Budget
+from behest_gateway.core.budgets import Budget
 
 from .conftest import Management
 from .test_access import refusal
@@ -14,7 +14,7 @@ from .test_access import refusal
 def published(management: Management, project: str) -> tuple[Budget, ...]:
     snapshot = management.directory.project(project)
     assert snapshot is not None
-    return snapshot.budgets
+    return snapshot.budgets.all
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,11 @@ def published(management: Management, project: str) -> tuple[Budget, ...]:
         ({"scope": "project", "window": "month", "limit_usd": 25}, 0),
         ({"scope": "user", "user_id": "u_42", "window": "day", "limit_usd": "0.10"}, 0),
         ({"scope": "each_user", "window": "day", "limit_usd": 0.5, "timezone": "Europe/Berlin"}, None),
+        ({"scope": "each_session", "window": "lifetime", "limit_usd": 1}, None),
+        ({"scope": "each_thread", "window": "rolling", "hours": 5, "limit_usd": 1}, None),
+        ({"scope": "each_key", "window": "day", "limit_usd": 1, "mode": "shadow"}, None),
+        ({"scope": "model", "model": "gpt-4o", "window": "lifetime", "limit_usd": 1, "thresholds": [90]}, 0),
+        ({"scope": "project", "window": "rolling", "hours": 1, "limit_usd": 1, "thresholds": []}, 0),
     ],
 )
 async def test_a_budget_is_made_listed_and_published(
@@ -34,30 +39,39 @@ async def test_a_budget_is_made_listed_and_published(
 
     assert budget == {
         "id": budget["id"],
+        "tenant_id": budget["tenant_id"],
         "project_id": project,
         "scope": body["scope"],
         "user_id": body.get("user_id"),
+        "key_id": None,
+        "model": body.get("model"),
+        "unit": "usd",
         "window": body["window"],
+        "hours": body.get("hours"),
         "timezone": body.get("timezone", "UTC"),
+        "mode": body.get("mode", "enforce"),
+        "thresholds": body.get("thresholds", [50, 80, 100]),
         "limit_usd": float(body["limit_usd"]),
         "resets_at": budget["resets_at"],
         "created_at": budget["created_at"],
+        "refused": 0,
         "spent_usd": spent,
         "held_usd": spent,
+        **dict.fromkeys(f"{what}_{unit}" for what in ("limit", "spent", "held") for unit in ("tokens", "requests")),
     }
-    assert budget["resets_at"] > budget["created_at"]
+    assert budget["resets_at"] is None or budget["resets_at"] > budget["created_at"]
     assert (await management.client().get(f"/v1/projects/{project}/budgets")).json() == {"data": [budget]}
     (there,) = published(management, project)
-    assert (there.id, there.scope, there.user_id, there.window) == (
+    assert (there.id, there.scope, there.subject, there.window) == (
         budget["id"],
         body["scope"],
-        body.get("user_id"),
+        body.get("user_id", body.get("model")),
         body["window"],
     )
-    assert there.limit_nano == round(float(body["limit_usd"]) * 1e9)
+    assert there.limit == round(float(body["limit_usd"]) * 1e9)
     again = management.restarted().project(project)
     assert again is not None
-    assert again.budgets == (there,)
+    assert again.budgets.all == (there,)
 
 
 async def test_a_budgets_user_is_the_ledgers(management: Management) -> None:
@@ -68,7 +82,7 @@ async def test_a_budgets_user_is_the_ledgers(management: Management) -> None:
     await management.made(f"/v1/projects/{project}/budgets", {**body, "window": "month"})
 
     assert management.ledger.ref(project, "u_42") == 1
-    assert [budget.user_id for budget in management.store.budgets(project)] == ["u_42", "u_42"]
+    assert [budget.subject for budget in management.store.budgets(project)] == ["u_42", "u_42"]
 
 
 async def test_a_limit_is_changed_for_the_next_request(management: Management) -> None:
@@ -80,7 +94,7 @@ async def test_a_limit_is_changed_for_the_next_request(management: Management) -
     answer = await operator.patch(f"{base}/{budget['id']}", json={"limit_usd": "2.5"})
 
     assert (answer.status_code, answer.json()) == (200, {**budget, "limit_usd": 2.5})
-    assert [there.limit_nano for there in published(management, project)] == [2_500_000_000]
+    assert [there.limit for there in published(management, project)] == [2_500_000_000]
     refused = await operator.patch(f"{base}/{budget['id']}", json={"limit_usd": 1, "window": "month"})
     assert refusal(refused) == (400, "VALIDATION_ERROR")
     assert "window" in refused.json()["message"]
@@ -132,6 +146,24 @@ async def test_a_budget_of_another_project_is_not_found(management: Management) 
         ({"scope": "user", "user_id": "admin"}, "user_id"),
         ({"scope": "user", "user_id": 7}, "user_id"),
         ({"limit": 5}, "limit"),
+        ({"limit_tokens": 5}, "limit_usd"),
+        ({"limit_usd": None, "limit_tokens": -1}, "limit_tokens"),
+        ({"limit_usd": None, "limit_tokens": 1.5}, "limit_tokens"),
+        ({"limit_usd": None, "limit_requests": 10**16}, "limit_requests"),
+        ({"hours": 5}, "hours"),
+        ({"window": "rolling"}, "hours"),
+        ({"window": "rolling", "hours": 0}, "hours"),
+        ({"window": "rolling", "hours": 9_000}, "hours"),
+        ({"mode": "warn"}, "mode"),
+        ({"thresholds": [0]}, "thresholds"),
+        ({"thresholds": [101]}, "thresholds"),
+        ({"thresholds": list(range(1, 12))}, "thresholds"),
+        ({"key_id": "k"}, "key_id"),
+        ({"scope": "key"}, "key_id"),
+        ({"scope": "key", "key_id": "nobody's"}, "key_id"),
+        ({"scope": "model"}, "model"),
+        ({"scope": "model", "model": "a b"}, "model"),
+        ({"scope": "each_session", "model": "gpt-4o"}, "model"),
     ],
 )
 async def test_a_wrong_field_of_a_budget_is_400_and_named(
@@ -147,7 +179,7 @@ async def test_a_wrong_field_of_a_budget_is_400_and_named(
     assert published(management, project) == ()
 
 
-@pytest.mark.parametrize("missing", ["scope", "window", "limit_usd"])
+@pytest.mark.parametrize("missing", ["scope", "window"])
 async def test_what_a_budget_needs_is_said(management: Management, missing: str) -> None:
     project = await management.project()
     body: dict[str, Any] = {"scope": "project", "window": "day", "limit_usd": 1}

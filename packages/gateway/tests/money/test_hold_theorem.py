@@ -13,17 +13,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
 from typing import Any
 
 import msgspec
 import pytest
-from behest_gateway.core.counters import Counters
+from behest_gateway.core.budgets import Amounts, Budget, BudgetSet
+from behest_gateway.core.counters import Counters, Left, Refused
 from behest_gateway.core.exchange import (
     Admitted,
-    BudgetState,
     Call,
     Caller,
     Entered,
@@ -34,7 +34,7 @@ from behest_gateway.core.exchange import (
     Routed,
 )
 from behest_gateway.core.prices import Band, PriceVector, Rates
-from behest_gateway.core.snapshot import Budget, ProjectSettings, ProjectSnapshot
+from behest_gateway.core.snapshot import ProjectSettings, ProjectSnapshot
 from behest_gateway.stages.admit import rules as admit_rules
 from behest_gateway.stages.admit.stage import entry_of
 from behest_gateway.stages.compose.stage import compose
@@ -48,9 +48,11 @@ from msgspec import json
 NOW = 1_795_000_000_000_000
 FEMTO = Fraction(1, 10**15)
 BUDGETS = (
-    Budget(id="all", project_id="p", scope="project", window="month", limit_nano=0),
-    Budget(id="one", project_id="p", scope="user", user_id="u1", window="day", limit_nano=0),
-    Budget(id="each", project_id="p", scope="each_user", window="day", timezone="Asia/Kolkata", limit_nano=0),
+    Budget(id="all", project_id="p", scope="project", window="month", limit=0),
+    Budget(id="one", project_id="p", scope="user", subject="u1", window="rolling", hours=5, limit=0),
+    Budget(id="each", project_id="p", scope="each_user", window="day", timezone="Asia/Kolkata", limit=0),
+    Budget(id="all tokens", project_id=None, scope="tenant", unit="tokens", window="lifetime", limit=0),
+    Budget(id="each tokens", project_id="p", scope="each_user", unit="tokens", window="day", limit=0),
 )
 USERS = {"u1": 1, "u2": 2}
 
@@ -182,76 +184,77 @@ def _end(running: Running, counters: Counters) -> tuple[int, int]:
         # What arrived may lag behind what was made by no more than the profile allows.
         text_bytes = max(0, usage.output - admitted.plan.profile.in_flight_tokens)
         billed = _bill(price, usage.input, usage.cached_read, usage.output)
-    state, cost = charge(ask.ending, told, admitted, text_bytes)
-    assert billed <= admitted.hold.amount_nano, "a call was billed more than was held for it"
-    assert cost <= admitted.hold.amount_nano, "a call was charged more than was held for it"
-    assert cost >= billed, "a call was charged less than the provider bills"
-    if state == "settled":
-        assert cost == billed, "a call that the provider accounted for was charged another sum"
-    counters.settle(admitted.hold.counters, admitted.hold.amount_nano, cost)
-    return billed, cost
-
-
-def _theorem(price: PriceVector, limits: tuple[int, int, int], steps: list[Ask | int]) -> None:
-    budgets = tuple(
-        Budget(
-            id=b.id,
-            project_id="p",
-            scope=b.scope,
-            user_id=b.user_id,
-            window=b.window,
-            timezone=b.timezone,
-            limit_nano=limit,
+    charged = charge(ask.ending, told, admitted, text_bytes)
+    cost, most = charged.amounts, admitted.hold.amounts
+    used = 0 if ask.ending in ("rejected", "unreached") else usage.input + usage.output
+    assert billed <= most.nano, "a call was billed more than was held for it"
+    assert cost.nano <= most.nano, "a call was charged more than was held for it"
+    assert cost.nano >= billed, "a call was charged less than the provider bills"
+    assert used <= cost.tokens <= most.tokens, "a call was charged other tokens than it used, or than were held"
+    if charged.state == "settled":
+        assert (cost.nano, cost.tokens) == (billed, used), (
+            "a call that the provider accounted for was charged another sum"
         )
-        for b, limit in zip(BUDGETS, limits, strict=True)
-    )
+    counters.settle(admitted.hold.slots, most, cost)
+    return billed, used
+
+
+def _theorem(price: PriceVector, limits: tuple[int, ...], steps: list[Ask | int]) -> None:
+    budgets = tuple(replace(b, limit=limit) for b, limit in zip(BUDGETS, limits, strict=True))
     project = ProjectSnapshot(
         id="p",
         tenant_id="t",
         name="P",
         slug="p",
-        budgets=budgets,
+        budgets=BudgetSet(budgets),
         settings=ProjectSettings(max_output_tokens=200, min_output_tokens=4),
     )
     counters = Counters()
     running: list[Running] = []
     billed = dict.fromkeys(USERS, 0)
+    used = dict.fromkeys(USERS, 0)
+
+    def finish(done: Running) -> None:
+        nano, tokens = _end(done, counters)
+        billed[done.ask.user] += nano
+        used[done.ask.user] += tokens
 
     def check() -> None:
         for budget in budgets:
             for user in USERS.values():
-                state = counters.state(budget, user, NOW)
-                assert state.spent_nano >= 0
-                assert state.held_nano >= 0
-                assert state.left_nano >= 0, f"budget {budget.id} is exceeded"
+                state = counters.state(budget, budget.subject_of(user, None, None, None), NOW)
+                assert state.spent >= 0
+                assert state.held >= 0
+                assert state.left >= 0, f"budget {budget.id} is exceeded"
 
     for step in steps:
         if isinstance(step, int):
             if running:
-                done = running.pop(step % len(running))
-                billed[done.ask.user] += _end(done, counters)[0]
+                finish(running.pop(step % len(running)))
         else:
             routed = _routed(step, project, price)
             plan = routed.plans[0]
             ask = admit_rules.ask_for(routed, plan, project.settings, 60)
-            mine = admit_rules.budgets_for(budgets, step.user)
-
-            def affordable(left: int, ask: Any = ask) -> tuple[int, int] | None:
-                tokens = admit_rules.affordable_tokens(ask, left)
-                return None if tokens is None else (tokens, admit_rules.hold_nano(ask, tokens))
-
-            held = counters.hold(mine, USERS[step.user], NOW, affordable)
-            if isinstance(held, BudgetState):
-                continue
-            tokens, amount, keys = held
-            assert ask.min_tokens <= tokens <= ask.max_tokens
             entry = entry_of(routed, plan)
+            mine = project.budgets.of(entry, plan.model)
+            claims = tuple((b, b.subject_of(USERS[step.user], None, None, None)) for b in mine)
+
+            def affordable(left: Left, ask: Any = ask) -> tuple[int, Amounts] | None:
+                tokens = admit_rules.affordable_tokens(ask, left)
+                return None if tokens is None else (tokens, admit_rules.amounts_of(ask, tokens))
+
+            held = counters.hold(claims, NOW, affordable, admit_rules.amounts_of(ask, ask.min_tokens))
+            if isinstance(held, Refused):
+                assert held.short is not None
+                continue
+            tokens = held.max_tokens
+            assert ask.min_tokens <= tokens <= ask.max_tokens
             hold = Hold(
                 attempt_id=entry.attempt_id,
-                amount_nano=amount,
-                input_nano=admit_rules.hold_nano(ask, 0),
+                amounts=held.amounts,
+                input=admit_rules.amounts_of(ask, 0),
                 max_tokens=tokens,
-                counters=keys,
+                slots=held.slots,
                 expires_at=0,
             )
             admitted = Admitted(
@@ -260,25 +263,29 @@ def _theorem(price: PriceVector, limits: tuple[int, int, int], steps: list[Ask |
             running.append(Running(step, admitted, _worst_usage(step, hold)))
         check()
     while running:
-        done = running.pop()
-        billed[done.ask.user] += _end(done, counters)[0]
+        finish(running.pop())
         check()
 
-    assert counters.held() == 0
-    by_id = {b.id: b for b in budgets}
-    assert sum(billed.values()) <= counters.state(by_id["all"], 0, NOW).spent_nano <= by_id["all"].limit_nano
-    assert billed["u1"] <= counters.state(by_id["one"], 0, NOW).spent_nano <= by_id["one"].limit_nano
-    for user, ref in USERS.items():
-        assert billed[user] <= counters.state(by_id["each"], ref, NOW).spent_nano <= by_id["each"].limit_nano
+    assert counters.held() == (0, 0, 0)
+    spent = {b.id: {u: counters.state(b, b.subject_of(ref, None, None, None), NOW).spent for u, ref in USERS.items()}
+             for b in budgets}  # fmt: skip
+    assert sum(billed.values()) <= spent["all"]["u1"]
+    assert sum(used.values()) <= spent["all tokens"]["u1"]
+    assert billed["u1"] <= spent["one"]["u1"]
+    for user in USERS:
+        assert billed[user] <= spent["each"][user]
+        assert used[user] <= spent["each tokens"][user]
 
 
-LIMITS = st.tuples(*[st.one_of(st.integers(0, 10**6), st.integers(10**6, 10**11))] * 3)
+_NANO = st.one_of(st.integers(0, 10**6), st.integers(10**6, 10**11))
+_TOKENS = st.one_of(st.integers(0, 3_000), st.just(10**9))
+LIMITS = st.tuples(_NANO, _NANO, _NANO, _TOKENS, _TOKENS)
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(price=PRICES, limits=LIMITS, steps=STEPS)
 def test_no_call_costs_more_than_its_hold_and_no_budget_is_exceeded(
-    price: PriceVector, limits: tuple[int, int, int], steps: list[Ask | int]
+    price: PriceVector, limits: tuple[int, ...], steps: list[Ask | int]
 ) -> None:
     _theorem(price, limits, steps)
 
@@ -303,15 +310,36 @@ def _choices_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admit_rules, "ask_for", weak)
 
 
+def _tokens_counted_as_characters_by_four(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = admit_rules.ask_for
+
+    def weak(routed: Routed, plan: Any, *rest: Any) -> Any:
+        return _replaced(whole(routed, plan, *rest), input_tokens=len(plan.payload) // 4)
+
+    monkeypatch.setattr(admit_rules, "ask_for", weak)
+
+
+def _tokens_of_one_choice_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = admit_rules.ask_for
+
+    def weak(routed: Routed, plan: Any, *rest: Any) -> Any:
+        return _replaced(whole(routed, plan, *rest), choices=1)
+
+    monkeypatch.setattr(admit_rules, "ask_for", weak)
+
+
 def _first_band_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PriceVector, "dearest_output", property(lambda self: self.bands[0].rates.output))
     monkeypatch.setattr(PriceVector, "dearest_input", property(lambda self: self.bands[0].rates.input))
 
 
 def _hold_rounded_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        admit_rules, "hold_nano", lambda ask, tokens: (ask.fixed_femto + tokens * ask.token_femto) // 1_000_000
-    )
+    whole = admit_rules.amounts_of
+
+    def weak(ask: Any, tokens: int) -> Amounts:
+        return whole(ask, tokens)._replace(nano=(ask.fixed_femto + tokens * ask.token_femto) // 1_000_000)
+
+    monkeypatch.setattr(admit_rules, "amounts_of", weak)
 
 
 def _call_price_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,7 +347,7 @@ def _call_price_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _hold_shrunk_to_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admit_rules, "affordable_tokens", lambda ask, left: ask.max_tokens if left > 0 else None)
+    monkeypatch.setattr(admit_rules, "affordable_tokens", lambda ask, left: ask.max_tokens if left.nano > 0 else None)
 
 
 def _replaced(ask: Any, **changes: Any) -> Any:
@@ -331,6 +359,8 @@ def _replaced(ask: Any, **changes: Any) -> Any:
     [
         _input_counted_as_characters_by_four,
         _choices_forgotten,
+        _tokens_counted_as_characters_by_four,
+        _tokens_of_one_choice_only,
         _first_band_only,
         _hold_rounded_down,
         _call_price_forgotten,
@@ -355,7 +385,7 @@ def test_the_theorem_fails_when_its_bound_is_weakened(
     @find
     @given(price=PRICES, limits=LIMITS, steps=STEPS)
     @functools.wraps(_theorem)
-    def search(price: PriceVector, limits: tuple[int, int, int], steps: list[Ask | int]) -> None:
+    def search(price: PriceVector, limits: tuple[int, ...], steps: list[Ask | int]) -> None:
         _theorem(price, limits, steps)
 
     with pytest.raises(AssertionError):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from behest_gateway.core.budgets import Amounts
 from behest_gateway.core.exchange import Admitted, Entry, Hold, Plan, Profile, Provider, Routed
 from behest_gateway.core.prices import Band, PriceVector, Rates
-from behest_gateway.stages.meter.rules import Ending, StreamMeter, charge
+from behest_gateway.stages.meter.rules import Charge, Ending, StreamMeter, charge
 from behest_protocol.usage import Usage
 
 NANO = 1_000_000
@@ -23,9 +24,9 @@ PRICE = PriceVector(
     version="v",
     hash="h",
 )
-HOLD, INPUT = 10_000, 700
+HELD, INPUT = Amounts(10_000, 1_050, 1), Amounts(700, 150, 1)
 TOLD = Usage(input=100, output=7, cached_read=40)
-TOLD_COST = 60 * 2 + 40 * 1 + 7 * 10
+TOLD_COST = Amounts(60 * 2 + 40 * 1 + 7 * 10, 107, 1)
 
 
 def _admitted(*, stream: bool, hides_output: bool = False) -> Admitted:
@@ -58,7 +59,7 @@ def _admitted(*, stream: bool, hides_output: bool = False) -> Admitted:
         price_version="v",
         price_hash="h",
     )
-    hold = Hold(attempt_id="a", amount_nano=HOLD, input_nano=INPUT, max_tokens=900, counters=(), expires_at=0)
+    hold = Hold(attempt_id="a", amounts=HELD, input=INPUT, max_tokens=900, slots=(), expires_at=0)
     routed = Routed(None, (plan,))  # type: ignore[arg-type]  # charging looks at the plan, the entry and the hold
     return Admitted(routed=routed, plan=plan, entry=entry, hold=hold, clamped=False, since=0.0)
 
@@ -66,39 +67,41 @@ def _admitted(*, stream: bool, hides_output: bool = False) -> Admitted:
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("ending", ["answered", "broken", "timed_out", "cut_short", "caller_left"])
 def test_what_the_provider_says_is_what_is_charged_however_it_ends(ending: Ending, stream: bool) -> None:
-    assert charge(ending, TOLD, _admitted(stream=stream), 5000) == ("settled", TOLD_COST)
+    assert charge(ending, TOLD, _admitted(stream=stream), 5000) == Charge("settled", TOLD_COST)
 
 
 def test_an_explicit_zero_is_charged_as_zero() -> None:
-    assert charge("answered", Usage(), _admitted(stream=True), 50) == ("settled", 0)
+    assert charge("answered", Usage(), _admitted(stream=True), 50) == Charge("settled", Amounts(0, 0, 1))
 
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("ending", ["rejected", "unreached"])
 def test_what_the_provider_did_not_take_on_costs_nothing(ending: Ending, stream: bool) -> None:
-    assert charge(ending, None, _admitted(stream=stream), 0) == ("released", 0)
+    assert charge(ending, None, _admitted(stream=stream), 0) == Charge("released", Amounts(0, 0, 0))
 
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("ending", ["answered", "broken", "timed_out", "cut_short"])
 def test_what_nobody_accounted_for_costs_the_whole_hold(ending: Ending, stream: bool) -> None:
-    assert charge(ending, None, _admitted(stream=stream), 50) == ("unconfirmed", HOLD)
+    assert charge(ending, None, _admitted(stream=stream), 50) == Charge("unconfirmed", HELD)
 
 
 def test_a_caller_who_leaves_a_stream_pays_what_arrived_and_what_may_be_on_its_way() -> None:
-    assert charge("caller_left", None, _admitted(stream=True), 30) == ("estimated", INPUT + (30 + 64) * 10)
+    assert charge("caller_left", None, _admitted(stream=True), 30) == Charge(
+        "estimated", Amounts(700 + (30 + 64) * 10, 150 + 30 + 64, 1)
+    )
 
 
 def test_an_estimate_never_exceeds_the_hold() -> None:
-    assert charge("caller_left", None, _admitted(stream=True), 10**9) == ("estimated", HOLD)
+    assert charge("caller_left", None, _admitted(stream=True), 10**9) == Charge("estimated", HELD)
 
 
 def test_a_caller_who_leaves_before_a_whole_answer_pays_the_hold_since_nobody_knows_how_far_it_was() -> None:
-    assert charge("caller_left", None, _admitted(stream=False), 0) == ("unconfirmed", HOLD)
+    assert charge("caller_left", None, _admitted(stream=False), 0) == Charge("unconfirmed", HELD)
 
 
 def test_a_caller_who_leaves_a_model_that_thinks_in_secret_pays_the_hold() -> None:
-    assert charge("caller_left", None, _admitted(stream=True, hides_output=True), 30) == ("unconfirmed", HOLD)
+    assert charge("caller_left", None, _admitted(stream=True, hides_output=True), 30) == Charge("unconfirmed", HELD)
 
 
 def test_a_running_sum_is_not_what_was_used_in_all() -> None:

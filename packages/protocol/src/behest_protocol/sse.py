@@ -16,6 +16,15 @@ def frame(data: bytes) -> bytes:
     return b"data: " + data + b"\n\n"
 
 
+def comment(data: bytes) -> bytes:
+    """Write a comment, which clients skip unless they look for it. `data` is one line.
+
+    >>> comment(b'{"cost_usd":0.01}')
+    b': behest {"cost_usd":0.01}\\n\\n'
+    """
+    return b": behest " + data + b"\n\n"
+
+
 class EventTooLargeError(ValueError):
     """An event grew past `MAX_EVENT_BYTES` without ending."""
 

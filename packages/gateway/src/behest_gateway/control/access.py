@@ -19,6 +19,11 @@ class Actor:
         """Holds the operator secret."""
         return self.tenant_id is None
 
+    @property
+    def name(self) -> str:
+        """How the record names who did something; no user's id makes an admin look like the operator."""
+        return "operator" if self.is_operator else f"admin {self.user_id}"
+
     def sees(self, tenant_id: str) -> bool:
         """May know that this tenant exists, and manage it."""
         return self.tenant_id is None or self.tenant_id == tenant_id

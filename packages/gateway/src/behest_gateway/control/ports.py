@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from behest_gateway.control.records import KeyRecord, Project, SigningKey, SwitchChange, SwitchRecord, Tenant
-from behest_gateway.core.exchange import BudgetState
-from behest_gateway.core.snapshot import Budget, ProjectSettings
+from behest_gateway.control.records import KeyRecord, Project, SigningKey, SwitchChange, SwitchRecord, Tenant, TopUp
+from behest_gateway.core.budgets import Budget, BudgetState
+from behest_gateway.core.snapshot import ProjectSettings
 
 
 class FactStore(Protocol):
@@ -104,17 +104,33 @@ class SigningKeyStore(Protocol):
 class BudgetStore(Protocol):
     """Where budgets are kept. Deleted ones, and those of erased users, are never returned."""
 
+    def key(self, project_id: str, key_id: str) -> KeyRecord | None: ...
+
     def insert_budget(self, budget: Budget, user_ref: int | None) -> None: ...
 
-    def budget(self, project_id: str, budget_id: str) -> Budget | None: ...
-
     def budgets(self, project_id: str | None) -> list[Budget]:
-        """The budgets of a project, or of all, oldest first."""
+        """The budgets of a project, or of all projects, oldest first."""
         ...
 
-    def set_limit(self, budget_id: str, limit_nano: int) -> None: ...
+    def tenant_budgets(self, tenant_id: str | None) -> list[Budget]:
+        """The budgets of scope tenant of a tenant, or of all tenants, oldest first."""
+        ...
+
+    def update_budget(self, budget: Budget) -> None:
+        """Write the limit, the mode and the thresholds."""
+        ...
 
     def delete_budget(self, budget_id: str, at: int) -> None: ...
+
+    def add_top_up(self, record: TopUp) -> None:
+        """Write a top-up, and raise its budget's limit by it."""
+        ...
+
+    def top_up(self, top_up_id: str) -> TopUp | None: ...
+
+    def top_ups(self, budget_id: str) -> list[TopUp]:
+        """What was added to a budget, oldest first."""
+        ...
 
 
 class SwitchStore(Protocol):
@@ -137,7 +153,7 @@ class SwitchStore(Protocol):
         ...
 
 
-class PublishedStore(ProjectStore, KeyStore, SigningKeyStore, BudgetStore, SwitchStore, Protocol):
+class PublishedStore(TenantStore, ProjectStore, KeyStore, SigningKeyStore, BudgetStore, SwitchStore, Protocol):
     """Everything that is published at the start."""
 
 
@@ -153,7 +169,11 @@ class BudgetCounters(Protocol):
     """What budgets have counted."""
 
     def state(self, budget: Budget, user_id: str | None) -> BudgetState:
-        """The state of a budget in its window of now; `user_id` is None for a budget of the whole project."""
+        """The state of a budget in its window of now; `user_id` is None for a budget that is not of users."""
+        ...
+
+    def refused(self, budget: Budget) -> int:
+        """How often it refused in its window of now, or would have in shadow mode, over all of its subjects."""
         ...
 
     def opened(self, budget: Budget) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from behest_gateway.core.snapshot import ApiKey, Budget, ProjectSettings, VerificationKey
+from behest_gateway.core.budgets import Budget
+from behest_gateway.core.snapshot import ApiKey, ProjectSettings, VerificationKey
 from behest_gateway.core.switches import Switch
 
 
@@ -71,12 +72,29 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetView:
-    """A budget with its state; the sums are None for a budget that every user has one of."""
+    """A budget with its state, in its unit; the sums are None for a budget that everybody has one of.
+
+    Attributes:
+        refused: How often it refused in this window, or would have in shadow mode.
+    """
 
     budget: Budget
-    resets_at: int
-    spent_nano: int | None
-    held_nano: int | None
+    resets_at: int | None
+    spent: int | None
+    held: int | None
+    refused: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopUp:
+    """Something was added to a budget of a lifetime, in the budget's unit."""
+
+    id: str
+    budget_id: str
+    amount: int
+    note: str
+    added_by: str
+    added_at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

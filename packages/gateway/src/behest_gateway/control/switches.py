@@ -73,11 +73,6 @@ def clean_reason(reason: str | None) -> str:
     return reason
 
 
-def author_of(actor: Actor) -> str:
-    """An actor as the changes name them; no user's id makes an admin look like the operator."""
-    return BY_OPERATOR if actor.is_operator else f"admin {actor.user_id}"
-
-
 class KillSwitches:
     """Turns switches on and off, and lists them. Both are safe to repeat, and in effect when they return."""
 
@@ -117,7 +112,7 @@ class KillSwitches:
             user_ref=self._users.ref(*switch.target.split("/", 1)) if switch.scope == "user" else 0,
             tenant_id=tenant_id,
             reason=text,
-            set_by=author_of(actor),
+            set_by=actor.name,
             set_at=self._clock.now_us(),
         )
         self._store.put_switch(record)
@@ -139,7 +134,7 @@ class KillSwitches:
         if record.tenant_id is None or not actor.sees(record.tenant_id):
             self._owner(actor, switch)
         _require_author(actor, record)
-        self._store.delete_switch(record, by=author_of(actor), reason=text, at=self._clock.now_us())
+        self._store.delete_switch(record, by=actor.name, reason=text, at=self._clock.now_us())
         self._publisher.withdraw_switch(switch)
 
     def get(self, actor: Actor, scope: str, target: str) -> SwitchRecord:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from behest_gateway.control.access import Actor
 from behest_gateway.control.ports import TenantStore
+from behest_gateway.control.publishing import Publishing
 from behest_gateway.control.records import Tenant
 from behest_gateway.control.rules import clean_name, clean_plan
 from behest_gateway.core.clock import Clock
@@ -16,8 +17,9 @@ from behest_gateway.core.ids import new_id
 class Tenants:
     """Makes, lists and changes tenants."""
 
-    def __init__(self, store: TenantStore, clock: Clock) -> None:
+    def __init__(self, store: TenantStore, publishing: Publishing, clock: Clock) -> None:
         self._store = store
+        self._publishing = publishing
         self._clock = clock
 
     def create(self, actor: Actor, *, name: str, plan: str = "free") -> Tenant:
@@ -55,4 +57,5 @@ class Tenants:
         if name is not None:
             tenant = replace(tenant, name=clean_name(name))
         self._store.update_tenant(tenant)
+        self._publishing.tenant(tenant.id)
         return tenant

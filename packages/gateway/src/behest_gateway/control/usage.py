@@ -8,9 +8,10 @@ from typing import Any, Protocol
 from behest_protocol.money import usd_from_nano
 from msgspec import Struct
 
+from behest_gateway.core.budgets import Budget, BudgetSet, BudgetState, budget_facts
 from behest_gateway.core.clock import iso
 from behest_gateway.core.errors import GatewayError, invalid
-from behest_gateway.core.exchange import BudgetState, Caller
+from behest_gateway.core.exchange import Caller
 
 STEPS = {"minute": 60_000_000, "hour": 3_600_000_000, "day": 86_400_000_000}
 """Granularities, in microseconds."""
@@ -117,18 +118,21 @@ def _sums(usage: UsageSum) -> dict[str, Any]:
     }
 
 
+def budgets_shown(budgets: BudgetSet, user_id: str, role: str) -> list[Budget]:
+    """The budgets that a caller may see. What a tenant or a key has in all is not for users to know."""
+    return [
+        budget
+        for budget in budgets.all
+        if (budget.scope != "user" or budget.subject == user_id)
+        and budget.scope != "each_key"
+        and (role != "user" or budget.scope not in ("tenant", "key"))
+    ]
+
+
 def budget_line(state: BudgetState) -> dict[str, Any]:
     """A budget as its user sees it."""
-    budget = state.budget
-    return {
-        "id": budget.id,
-        "scope": budget.scope,
-        "window": budget.window,
-        "limit_usd": usd_from_nano(budget.limit_nano),
-        "spent_usd": usd_from_nano(state.spent_nano),
-        "held_usd": usd_from_nano(state.held_nano),
-        "resets_at": iso(state.resets_at),
-    }
+    facts = budget_facts(state)
+    return {"id": facts.pop("budget_id"), **facts, "mode": state.budget.mode}
 
 
 async def usage_report(

@@ -1,112 +1,201 @@
 """What is spent and held of budgets, and the one decision about it. No I/O: a store keeps it, and writes it down.
 
-The invariant, after every call: `spent + held <= limit` in every counter that a hold was granted in, unless the limit
-was lowered or the ledger was already above it when the budget was made.
+The invariant, after every call, in every counter of an enforced budget: `spent + held <= limit`, unless the limit was
+lowered, or the ledger was above it already when the budget was made, or a provider billed more than its hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeAlias
 
-from behest_gateway.core.exchange import BudgetState
-from behest_gateway.core.snapshot import Budget
-from behest_gateway.core.windows import Window, window_at
+from behest_gateway.core.budgets import UNITS, Amounts, Budget, BudgetState, Slot, shown
+from behest_gateway.core.windows import SLICES, counts_from, remembered_from, slice_ends
 
-CounterKey = tuple[str, int, str]
-"""Budget, user (0 for a budget that is not per user), window."""
+Read: TypeAlias = Callable[[str, str, str], Iterable[tuple[str, int]]]
+"""From a budget, a subject and a window's id: what is kept as spent, by window, from that window on."""
 
-Affordable = Callable[[int], tuple[int, int] | None]
-"""From what is left in nano-dollars: the limit of output that it pays for, and the hold for it."""
+Left: TypeAlias = Amounts
+"""The least that is left in each unit; `UNLIMITED` where there is no budget."""
+
+Affordable: TypeAlias = Callable[[Left], tuple[int, Amounts] | None]
+"""From what is left: the limit of output that it pays for, and the amounts to hold; None for too little."""
+
+UNLIMITED = 1 << 62
+
+
+def remaining(left: Left) -> dict[str, float | int]:
+    """What is left, by unit, as JSON; units without a budget are left out."""
+    return {
+        f"budget_remaining_{unit}": shown(unit, max(0, amount))
+        for unit, amount in zip(UNITS, left, strict=True)
+        if amount < UNLIMITED
+    }
+
+
+Claim: TypeAlias = tuple[Budget, str]
+"""A budget, and the subject of it that a call counts in."""
+
+
+class Granted(NamedTuple):
+    """A hold was taken, in all of the budgets.
+
+    Attributes:
+        would_refuse: The budgets in shadow mode that had too little left.
+    """
+
+    max_tokens: int
+    amounts: Amounts
+    slots: tuple[Slot, ...]
+    would_refuse: tuple[Claim, ...]
+
+
+class Refused(NamedTuple):
+    """Nothing was held. `short` is the budget with too little left, or None when it was the caller's own cap."""
+
+    short: BudgetState | None
+    subject: str
+
+
+class _Account:
+    """One subject of one budget: what it spent and holds, by window, and how many attempts hold something in it."""
+
+    __slots__ = ("held", "open", "spent", "unit")
+
+    def __init__(self, unit: int, spent: Iterable[tuple[str, int]] = ()) -> None:
+        self.unit = unit
+        self.spent = dict(spent)
+        self.held: dict[str, int] = {}
+        self.open = 0
+
+
+def _nothing(budget_id: str, subject: str, since: str) -> Iterable[tuple[str, int]]:
+    return ()
 
 
 class Counters:
-    """The counters of every budget, in memory."""
+    """The counters of every budget.
 
-    def __init__(self) -> None:
-        self._spent: dict[CounterKey, int] = {}
-        self._held: dict[CounterKey, int] = {}
+    Args:
+        read: Where a counter is read when it is asked for the first time. Must know everything that was ever settled
+            here: `forget_idle` may only be called when nothing waits to be written.
+    """
 
-    def load(self, key: CounterKey, spent: int) -> None:
-        """Take over what is spent already."""
-        self._spent[key] = spent
+    def __init__(self, read: Read = _nothing) -> None:
+        self._read = read
+        self._accounts: dict[tuple[str, str], _Account] = {}
 
-    def state(self, budget: Budget, user_ref: int, now_us: int) -> BudgetState:
-        """A budget in the window of an instant, for a user."""
-        window = window_at(budget.window, budget.timezone, now_us)
-        key = key_of(budget, user_ref, window)
-        return BudgetState(
-            budget=budget,
-            spent_nano=self._spent.get(key, 0),
-            held_nano=self._held.get(key, 0),
-            resets_at=window.resets_at,
-        )
+    def __len__(self) -> int:
+        return len(self._accounts)
 
-    def hold(
-        self, budgets: tuple[Budget, ...], user_ref: int, now_us: int, affordable: Affordable
-    ) -> tuple[int, int, tuple[CounterKey, ...]] | BudgetState:
+    def _account(self, budget: Budget, subject: str, now_us: int) -> _Account:
+        key = (budget.id, subject)
+        account = self._accounts.get(key)
+        if account is None:
+            since = remembered_from(budget.window, budget.timezone, now_us, budget.hours)
+            account = self._accounts[key] = _Account(budget.unit_index, self._read(budget.id, subject, since))
+        return account
+
+    def _sums(self, budget: Budget, subject: str, now_us: int) -> tuple[int, int]:
+        account = self._account(budget, subject, now_us)
+        if budget.window == "rolling":
+            if len(account.spent) > 3 * SLICES:
+                oldest = remembered_from("rolling", "UTC", now_us, budget.hours)
+                account.spent = {window: amount for window, amount in account.spent.items() if window >= oldest}
+            since = counts_from("rolling", "UTC", now_us, budget.hours)
+            spent = sum([amount for window, amount in account.spent.items() if window >= since])
+            return spent, sum(account.held.values())
+        window = budget.window_at(now_us).id
+        return account.spent.get(window, 0), account.held.get(window, 0)
+
+    def state(self, budget: Budget, subject: str, now_us: int) -> BudgetState:
+        """A counter of a budget, at an instant."""
+        spent, held = self._sums(budget, subject, now_us)
+        return BudgetState(budget=budget, spent=spent, held=held, resets_at=self._resets_at(budget, subject, now_us))
+
+    def _resets_at(self, budget: Budget, subject: str, now_us: int) -> int | None:
+        """When the window ends; of a rolling one, when the oldest of what counts comes back."""
+        window = budget.window_at(now_us)
+        if budget.window != "rolling":
+            return window.resets_at
+        since = counts_from("rolling", "UTC", now_us, budget.hours)
+        spent = self._account(budget, subject, now_us).spent
+        return slice_ends(min((id for id, n in spent.items() if n and id >= since), default=window.id), budget.hours)
+
+    def hold(self, claims: tuple[Claim, ...], now_us: int, affordable: Affordable, least: Amounts) -> Granted | Refused:
         """Hold in all of the budgets, or in none.
 
-        Returns:
-            The limit of output, the amount and where it is held; or the budget with the least left.
+        Args:
+            affordable: Decides from what is left.
+            least: What the least answer needs; a budget with less left than that refuses.
         """
-        left: int | None = None
-        least: Budget | None = None
-        keys: list[CounterKey] = []
-        for budget in budgets:
-            key = key_of(budget, user_ref, window_at(budget.window, budget.timezone, now_us))
-            keys.append(key)
-            here = budget.limit_nano - self._spent.get(key, 0) - self._held.get(key, 0)
-            if left is None or here < left:
-                left, least = here, budget
-        granted = affordable(left) if left is not None else affordable(UNLIMITED)
+        granted = affordable(self.left(claims, now_us))
         if granted is None:
-            if least is None:
-                raise AssertionError("an attempt without a budget is always affordable")
-            return self.state(least, user_ref, now_us)
-        tokens, amount = granted
-        for key in keys:
-            self._held[key] = self._held.get(key, 0) + amount
-        return tokens, amount, tuple(keys)
+            return self._refusal(claims, now_us, least)
+        max_tokens, amounts = granted
+        slots: list[Slot] = []
+        would_refuse: list[Claim] = []
+        for budget, subject in claims:
+            unit = budget.unit_index
+            if not budget.is_enforced and max(0, self.state(budget, subject, now_us).left) < least[unit]:
+                would_refuse.append((budget, subject))
+            slot = Slot(budget.id, subject, budget.window_at(now_us).id, unit)
+            slots.append(slot)
+            account = self._account(budget, subject, now_us)
+            account.open += 1
+            account.held[slot.window_id] = account.held.get(slot.window_id, 0) + amounts[unit]
+        return Granted(max_tokens, amounts, tuple(slots), tuple(would_refuse))
 
-    def settle(self, keys: tuple[CounterKey, ...], amount: int, cost: int) -> None:
-        """Give a hold back, and spend what it came to."""
-        for key in keys:
-            held = self._held.get(key, 0) - amount
-            if held:
-                self._held[key] = held
+    def left(self, claims: tuple[Claim, ...], now_us: int) -> Left:
+        """The least that is left in any enforced one of some budgets, in each unit."""
+        left = [UNLIMITED, UNLIMITED, UNLIMITED]
+        for budget, subject in claims:
+            if budget.is_enforced:
+                spent, held = self._sums(budget, subject, now_us)
+                here = budget.limit - spent - held
+                if here < left[budget.unit_index]:
+                    left[budget.unit_index] = here
+        return Amounts(*left)
+
+    def _refusal(self, claims: tuple[Claim, ...], now_us: int, least: Amounts) -> Refused:
+        """Name the budget that refuses: of those with too little left, the one that resets last."""
+        short: tuple[int, BudgetState, str] | None = None
+        for budget, subject in claims:
+            if not budget.is_enforced:
+                continue
+            state = self.state(budget, subject, now_us)
+            if max(0, state.left) < least[budget.unit_index]:
+                resets_at = UNLIMITED if state.resets_at is None else state.resets_at
+                if short is None or resets_at > short[0]:
+                    short = resets_at, state, subject
+        return Refused(None, "") if short is None else Refused(short[1], short[2])
+
+    def settle(self, slots: tuple[Slot, ...], held: Amounts, spent: Amounts) -> None:
+        """Give a hold back, and spend what it came to. Once for each hold."""
+        for budget_id, subject, window_id, unit in slots:
+            account = self._accounts[budget_id, subject]
+            account.open -= 1
+            rest = account.held.get(window_id, 0) - held[unit]
+            if rest:
+                account.held[window_id] = rest
             else:
-                self._held.pop(key, None)
-            if cost:
-                self._spent[key] = self._spent.get(key, 0) + cost
+                account.held.pop(window_id, None)
+            if spent[unit]:
+                account.spent[window_id] = account.spent.get(window_id, 0) + spent[unit]
 
-    def forget_past(self, now_us: int) -> None:
-        """Drop the counters of windows that are over and hold nothing; a store still has them."""
-        day, month = past_windows(now_us)
-        self._spent = {
-            key: spent
-            for key, spent in self._spent.items()
-            if key in self._held or key[2] >= (day if len(key[2]) == len(day) else month)
-        }
+    def start(self, budget: Budget, spent: Iterable[tuple[str, str, int]]) -> None:
+        """Begin to count for a budget with what has been spent already: by subject, by window."""
+        for subject, window_id, amount in spent:
+            account = self._accounts.setdefault((budget.id, subject), _Account(budget.unit_index))
+            account.spent[window_id] = amount
 
-    def held(self) -> int:
-        """What is held, over all counters; an attempt counts once for each of its budgets."""
-        return sum(self._held.values())
+    def forget_idle(self) -> None:
+        """Drop every counter that holds nothing; it is read again when it is asked for."""
+        self._accounts = {key: account for key, account in self._accounts.items() if account.open}
 
-
-def past_windows(now_us: int) -> tuple[str, str]:
-    """The day and the month before which every window is over, in any timezone.
-
-    >>> past_windows(1_760_000_000_000_000)
-    ('2025-10-07', '2025-10')
-    """
-    earlier = now_us - 2 * 86_400_000_000
-    return window_at("day", "UTC", earlier).id, window_at("month", "UTC", earlier).id
-
-
-UNLIMITED = 1 << 62
-"""What is left where there is no budget, nano-dollars."""
-
-
-def key_of(budget: Budget, user_ref: int, window: Window) -> CounterKey:
-    """Where a user's call counts for a budget."""
-    return budget.id, user_ref if budget.scope == "each_user" else 0, window.id
+    def held(self) -> Amounts:
+        """What is held, over all counters and windows; an attempt counts once in each of its budgets."""
+        sums = [0, 0, 0]
+        for account in self._accounts.values():
+            sums[account.unit] += sum(account.held.values())
+        return Amounts(*sums)

@@ -14,8 +14,9 @@ from typing import Any
 from behest_protocol.usage import Usage
 from msgspec import Struct
 
+from behest_gateway.core.budgets import Amounts, Budget, Slot
 from behest_gateway.core.prices import PriceVector
-from behest_gateway.core.snapshot import Budget, ProjectSnapshot
+from behest_gateway.core.snapshot import ProjectSnapshot
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -28,6 +29,8 @@ class Call(Struct, frozen=True, kw_only=True):
         clock: Seconds of the monotonic clock at the same moment, for durations.
         host: The `Host` header, with its port.
         token: The bearer token.
+        most_nano: The caller's own cap on what this may cost, nano-dollars.
+        wants_comment: The caller wants the cost as a comment at the end of a stream.
         body: The bytes of the body.
     """
 
@@ -39,6 +42,8 @@ class Call(Struct, frozen=True, kw_only=True):
     token: str | None
     session_id: str | None = None
     thread_id: str | None = None
+    most_nano: int | None = None
+    wants_comment: bool = False
     body: bytes = b""
 
 
@@ -156,21 +161,25 @@ class Routed(Struct, frozen=True):
 
 
 class Hold(Struct, frozen=True, kw_only=True):
-    """Money set aside for one attempt.
+    """What is set aside for one attempt.
 
     Attributes:
-        amount_nano: The most that the attempt can cost.
-        input_nano: The part of it that is for input.
+        amounts: The most that the attempt can take: nano-dollars, tokens, requests.
+        input: The part of it that is for input.
         max_tokens: The limit of output that it pays for, per choice.
-        counters: Where it is counted: budget, user, window.
+        slots: Where it is counted.
+        claims: The same as budgets, each with the subject of it that the attempt counts in.
+        would_refuse: Budgets in shadow mode that had too little left for it.
     """
 
     attempt_id: str
-    amount_nano: int
-    input_nano: int
+    amounts: Amounts
+    input: Amounts
     max_tokens: int
-    counters: tuple[tuple[str, int, str], ...]
+    slots: tuple[Slot, ...]
     expires_at: int
+    claims: tuple[tuple[Budget, str], ...] = ()
+    would_refuse: tuple[str, ...] = ()
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -216,28 +225,14 @@ class Admitted(Struct, frozen=True, kw_only=True):
 class Outcome(Struct, frozen=True, kw_only=True):
     """How an attempt ended: the other part of its ledger row.
 
-    `state` is one of settled, estimated, unconfirmed, released and refused.
+    `state` is one of settled, estimated, unconfirmed, released and refused; `charged` is what counts in budgets.
     """
 
     state: str
-    cost_nano: int
+    charged: Amounts
     usage: Usage
     status: int
     error_code: str | None
     finish_reason: str | None
     latency_us: int
     first_byte_us: int | None
-
-
-class BudgetState(Struct, frozen=True, kw_only=True):
-    """A budget for one caller, now."""
-
-    budget: Budget
-    spent_nano: int
-    held_nano: int
-    resets_at: int
-
-    @property
-    def left_nano(self) -> int:
-        """What may still be held."""
-        return self.budget.limit_nano - self.spent_nano - self.held_nano

@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
+from behest_gateway.core.budgets import BudgetSet
 from behest_gateway.core.switches import Switch, Switches
 
 DEFAULT_MODEL = "gpt-4o-mini"
-
-BudgetScope = Literal["project", "user", "each_user"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
-    """A hard limit in nano-dollars over a window: on a project, on one of its users, or on each of them alike."""
-
-    id: str
-    project_id: str
-    scope: BudgetScope
-    user_id: str | None = None
-    window: str
-    timezone: str = "UTC"
-    limit_nano: int
-    created_at: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +43,7 @@ class ProjectSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectSnapshot:
-    """One deployed project. `status` is `active` or `suspended`."""
+    """One deployed project. `status` is `active` or `suspended`; `budgets` has its tenant's as well."""
 
     id: str
     tenant_id: str
@@ -66,7 +51,7 @@ class ProjectSnapshot:
     slug: str
     status: str = "active"
     settings: ProjectSettings = field(default_factory=ProjectSettings)
-    budgets: tuple[Budget, ...] = ()
+    budgets: BudgetSet = field(default_factory=BudgetSet)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 
 from behest_protocol.money import usd_text
 
-from behest_gateway.control.usage import UsageReader, billing_report, span_of, usage_report
+from behest_gateway.control.usage import UsageReader, billing_report, budgets_shown, span_of, usage_report
+from behest_gateway.core.budgets import Budget, BudgetState
 from behest_gateway.core.clock import Clock
-from behest_gateway.core.exchange import BudgetState, Call, Identified
+from behest_gateway.core.counters import UNLIMITED
+from behest_gateway.core.errors import invalid
+from behest_gateway.core.exchange import Call, Identified
 from behest_gateway.core.prices import PriceBook
-from behest_gateway.core.snapshot import Budget
 from behest_gateway.http.exchange import Headers, Reply, Request, Responder
 from behest_gateway.http.render import JSON, json_reply
 from behest_gateway.pipeline import Answer, Exchange, Stages
@@ -23,8 +26,10 @@ _EVENT_STREAM: Headers = [
     (b"x-accel-buffering", b"no"),
 ]
 _MAX_ID = 255
+_AMOUNT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,18})?")
 
-BudgetReader = Callable[[Budget, str | None], BudgetState]
+BudgetReader = Callable[[Budget, str | None, str | None, str | None], BudgetState]
+"""From a budget, a user, a session and a thread: how it stands."""
 
 
 def call_of(request: Request, clock: Clock, operation: str, body: bytes = b"") -> Call:
@@ -39,8 +44,32 @@ def call_of(request: Request, clock: Clock, operation: str, body: bytes = b"") -
         token=request.bearer,
         session_id=session[:_MAX_ID] if session else None,
         thread_id=thread[:_MAX_ID] if thread else None,
+        most_nano=_most_nano(request),
+        wants_comment=request.headers.get(b"x-behest-usage-comment") == b"true",
         body=body,
     )
+
+
+def _most_nano(request: Request) -> int | None:
+    """The caller's own cap on the cost, rounded down.
+
+    Raises:
+        GatewayError: `validation_error` when it is no amount.
+    """
+    text = request.header(b"x-behest-max-cost-usd")
+    if text is None:
+        return None
+    if _AMOUNT.fullmatch(text) is None:
+        raise invalid("'X-Behest-Max-Cost-Usd' is an amount of dollars such as 0.05.", "X-Behest-Max-Cost-Usd")
+    whole, _, part = text.partition(".")
+    return int(whole + part[:9].ljust(9, "0"))
+
+
+_REMAINING = (
+    b"x-behest-budget-remaining-usd",
+    b"x-behest-budget-remaining-tokens",
+    b"x-behest-budget-remaining-requests",
+)
 
 
 def _answer_headers(answer: Answer) -> Headers:
@@ -50,6 +79,14 @@ def _answer_headers(answer: Answer) -> Headers:
     ]
     if answer.cost_nano is not None:
         fields.append((b"x-behest-cost-usd", usd_text(answer.cost_nano).encode()))
+    if answer.left is not None:
+        nano, tokens, requests = answer.left
+        if nano < UNLIMITED:
+            fields.append((_REMAINING[0], usd_text(max(0, nano)).encode()))
+        if tokens < UNLIMITED:
+            fields.append((_REMAINING[1], b"%d" % max(0, tokens)))
+        if requests < UNLIMITED:
+            fields.append((_REMAINING[2], b"%d" % max(0, requests)))
     if answer.clamped_to is not None:
         fields.append((b"x-behest-max-tokens-clamped", str(answer.clamped_to).encode()))
     return fields
@@ -108,10 +145,11 @@ class DataApi:
         caller, query = identified.caller, request.query
         span = span_of(caller, query, self._clock.now_us(), whole_project=False)
         user_id = span.user_id if span.user_id is not None else caller.user_id
+        call = identified.call
+        session_id = call.session_id or caller.session_id
         states = [
-            self._budgets(budget, user_id)
-            for budget in identified.project.budgets
-            if budget.scope != "user" or budget.user_id == user_id
+            self._budgets(budget, user_id, session_id, call.thread_id)
+            for budget in budgets_shown(identified.project.budgets, user_id, caller.role)
         ]
         return identified, json_reply(await usage_report(self._usage, span, query.get("granularity"), states))
 

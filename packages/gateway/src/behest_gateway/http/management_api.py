@@ -22,7 +22,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from behest_gateway.control.analytics import Period, Used
 from behest_gateway.control.records import (
-    BudgetView,
     KeyRecord,
     Project,
     SigningKey,
@@ -33,6 +32,7 @@ from behest_gateway.control.records import (
 from behest_gateway.control.settings import settings_json
 from behest_gateway.core.clock import iso
 from behest_gateway.core.errors import GatewayError
+from behest_gateway.http import management_budgets
 from behest_gateway.http import management_models as models
 from behest_gateway.http.management_services import (
     REFUSALS,
@@ -211,41 +211,6 @@ async def list_signing_keys(
 async def revoke_signing_key(by: By, services: Services, kid: str) -> None:
     """Refuse every token of a signing key from now on."""
     services.signing_keys.revoke(by, kid)
-
-
-@router.post("/projects/{project_id}/budgets", status_code=201, tags=["budgets"])
-async def create_budget(by: By, services: Services, project_id: str, body: models.BudgetBody) -> models.BudgetOut:
-    """Make a budget. What its window has seen so far counts against it."""
-    view = services.budgets.create(
-        by,
-        project_id,
-        scope=body.scope,
-        user_id=body.user_id,
-        window=body.window,
-        limit_usd=body.limit_usd,
-        timezone=body.timezone,
-    )
-    return _budget(view)
-
-
-@router.get("/projects/{project_id}/budgets", tags=["budgets"])
-async def list_budgets(by: By, services: Services, project_id: str) -> models.Listing[models.BudgetOut]:
-    """List budgets, with what they have counted."""
-    return models.Listing(data=[_budget(view) for view in services.budgets.list(by, project_id)])
-
-
-@router.patch("/projects/{project_id}/budgets/{budget_id}", tags=["budgets"])
-async def change_budget(
-    by: By, services: Services, project_id: str, budget_id: str, body: models.BudgetChange
-) -> models.BudgetOut:
-    """Raise or lower a limit, for the next request."""
-    return _budget(services.budgets.set_limit(by, project_id, budget_id, limit_usd=body.limit_usd))
-
-
-@router.delete("/projects/{project_id}/budgets/{budget_id}", status_code=204, tags=["budgets"])
-async def delete_budget(by: By, services: Services, project_id: str, budget_id: str) -> None:
-    """End a budget."""
-    services.budgets.delete(by, project_id, budget_id)
 
 
 @router.get("/admin/kill-switches", tags=["kill switches"])
@@ -431,23 +396,6 @@ def _signing_key(key: SigningKey) -> models.SigningKeyOut:
     )
 
 
-def _budget(view: BudgetView) -> models.BudgetOut:
-    budget = view.budget
-    return models.BudgetOut(
-        id=budget.id,
-        project_id=budget.project_id,
-        scope=budget.scope,
-        user_id=budget.user_id,
-        window=cast("models.WindowKind", budget.window),
-        timezone=budget.timezone,
-        limit_usd=usd_from_nano(budget.limit_nano),
-        resets_at=iso(view.resets_at),
-        created_at=iso(budget.created_at),
-        spent_usd=None if view.spent_nano is None else usd_from_nano(view.spent_nano),
-        held_usd=None if view.held_nano is None else usd_from_nano(view.held_nano),
-    )
-
-
 def _kill_switch(record: SwitchRecord) -> models.KillSwitchOut:
     return models.KillSwitchOut(
         scope=record.switch.scope,
@@ -481,6 +429,7 @@ def management_app(services: ManagementServices) -> FastAPI:
     )
     app.state.services = services
     app.include_router(router)
+    app.include_router(management_budgets.router)
     app.add_exception_handler(GatewayError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_shape)
     app.add_exception_handler(HTTPException, _refuse_route)

@@ -13,9 +13,7 @@ Item = TypeVar("Item")
 
 Plan = Literal["free", "pro", "max", "business", "enterprise"]
 KeyRole = Literal["user", "admin"]
-Scope = Literal["project", "user", "each_user"]
 SwitchScope = Literal["global", "tenant", "project", "user", "model"]
-WindowKind = Literal["day", "month"]
 Time = Annotated[str, Field(description="ISO 8601 in UTC", examples=["2026-01-31T12:00:00Z"])]
 Id = Annotated[str, Field(examples=["0198c0de-7a11-7c0f-9f00-3b1c5a4e2d10"])]
 Amount = Annotated[
@@ -201,38 +199,6 @@ class NewSigningKeyOut(SigningKeyOut):
     private_key_pem: str | None = Field(
         default=None, description="PKCS#8; there when the key was generated, shown here and never again"
     )
-
-
-class BudgetBody(Body):
-    """A new budget."""
-
-    scope: Scope = Field(description="`project` for all of it, `user` for one, `each_user` for every user alike")
-    user_id: str | None = Field(default=None, description="With scope `user` alone", examples=["u_42"])
-    window: WindowKind
-    limit_usd: Amount
-    timezone: str = Field(default="UTC", description="Whose midnight ends a window", examples=["Europe/Berlin"])
-
-
-class BudgetChange(Body):
-    """What to change about a budget."""
-
-    limit_usd: Amount
-
-
-class BudgetOut(BaseModel):
-    """A hard limit, and what its window has seen. The sums are null for scope `each_user`."""
-
-    id: Id
-    project_id: Id
-    scope: Scope
-    user_id: str | None
-    window: WindowKind
-    timezone: str
-    limit_usd: float
-    resets_at: Time
-    created_at: Time
-    spent_usd: float | None
-    held_usd: float | None
 
 
 class KillBody(Body):

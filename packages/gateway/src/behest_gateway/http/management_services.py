@@ -16,7 +16,7 @@ from behest_gateway.control.budgets import Budgets
 from behest_gateway.control.deploying import Deploying
 from behest_gateway.control.keys import Keys
 from behest_gateway.control.operators import Operators
-from behest_gateway.control.ports import BudgetCounters, PublishedStore, RsaKeys, SecretHasher, TenantStore, Users
+from behest_gateway.control.ports import BudgetCounters, PublishedStore, RsaKeys, SecretHasher, Users
 from behest_gateway.control.projects import Projects
 from behest_gateway.control.publishing import Publishing
 from behest_gateway.control.signing_keys import SigningKeys
@@ -56,7 +56,7 @@ class TokenVerifier(Protocol):
         ...
 
 
-class ManagementStore(TenantStore, PublishedStore, Protocol):
+class ManagementStore(PublishedStore, Protocol):
     """Everything that the management plane keeps."""
 
 
@@ -97,10 +97,11 @@ class ManagementServices:
         verifier: TokenVerifier,
         clock: Clock,
         base_domain: str,
+        publishing: Publishing | None = None,
     ) -> ManagementServices:
         """Build the nouns of `control` over its ports."""
-        publishing = Publishing(store, publisher)
-        tenants = Tenants(store, clock)
+        publishing = publishing or Publishing(store, publisher)
+        tenants = Tenants(store, publishing, clock)
         projects = Projects(store, publishing, tenants, counters, clock)
         return cls(
             tenants=tenants,
@@ -108,7 +109,7 @@ class ManagementServices:
             deploying=Deploying(store, publishing, projects),
             keys=Keys(store, projects, publisher, works, clock),
             signing_keys=SigningKeys(store, tenants, publisher, works, clock),
-            budgets=Budgets(store, projects, publishing, users, counters, clock),
+            budgets=Budgets(store, tenants, projects, publishing, users, counters, clock),
             analytics=Analytics(analytics, projects, clock),
             kill_switches=KillSwitches(store, tenants, projects, publisher, users, clock),
             operators=operators,

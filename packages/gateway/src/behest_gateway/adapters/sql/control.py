@@ -17,8 +17,9 @@ import msgspec
 
 from behest_gateway.adapters.sql.database import Database
 from behest_gateway.adapters.sql.queries import load
-from behest_gateway.control.records import KeyRecord, Project, SigningKey, SwitchChange, SwitchRecord, Tenant
-from behest_gateway.core.snapshot import Budget, ProjectSettings
+from behest_gateway.control.records import KeyRecord, Project, SigningKey, SwitchChange, SwitchRecord, Tenant, TopUp
+from behest_gateway.core.budgets import Budget
+from behest_gateway.core.snapshot import ProjectSettings
 from behest_gateway.core.switches import Switch, SwitchScope, user_target
 from behest_gateway.mint.ports import MintingKey
 
@@ -163,28 +164,54 @@ class ControlStore:
             (
                 "insert_budget",
                 budget.id,
+                budget.tenant_id,
                 budget.project_id,
                 budget.scope,
                 user_ref,
+                None if budget.scope == "user" else budget.subject,
+                budget.unit,
                 budget.window,
+                budget.hours,
                 budget.timezone,
-                budget.limit_nano,
+                budget.limit,
+                budget.mode,
+                _thresholds_text(budget),
                 budget.created_at,
             )
         )
 
-    def budget(self, project_id: str, budget_id: str) -> Budget | None:
-        row = self._one("get_budget", project_id, budget_id)
-        return None if row is None else _budget(row)
-
     def budgets(self, project_id: str | None) -> list[Budget]:
         return [_budget(row) for row in self._all("list_budgets", project_id)]
 
-    def set_limit(self, budget_id: str, limit_nano: int) -> None:
-        self._write(("set_limit", limit_nano, budget_id))
+    def tenant_budgets(self, tenant_id: str | None) -> list[Budget]:
+        return [_budget(row) for row in self._all("list_tenant_budgets", tenant_id)]
+
+    def update_budget(self, budget: Budget) -> None:
+        self._write(("update_budget", budget.limit, budget.mode, _thresholds_text(budget), budget.id))
 
     def delete_budget(self, budget_id: str, at: int) -> None:
         self._write(("delete_budget", at, budget_id))
+
+    def add_top_up(self, record: TopUp) -> None:
+        self._write(
+            (
+                "insert_top_up",
+                record.id,
+                record.budget_id,
+                record.amount,
+                record.note,
+                record.added_by,
+                record.added_at,
+            ),
+            ("raise_budget", record.amount, record.budget_id),
+        )
+
+    def top_up(self, top_up_id: str) -> TopUp | None:
+        row = self._one("get_top_up", top_up_id)
+        return None if row is None else _top_up(row)
+
+    def top_ups(self, budget_id: str) -> list[TopUp]:
+        return [_top_up(row) for row in self._all("list_top_ups", budget_id)]
 
     # Kill switches
 
@@ -286,18 +313,35 @@ def _signing_key(row: Row) -> SigningKey:
     )
 
 
+def _thresholds_text(budget: Budget) -> str:
+    return ",".join(map(str, budget.thresholds))
+
+
 def _budget(row: Row) -> Budget:
-    budget_id, project_id, scope, user_id, window, timezone, limit_nano, created_at = row
+    (
+        budget_id, tenant_id, project_id, scope, user_id, subject, unit, window, hours, timezone, amount, mode,
+        thresholds, created_at,
+    ) = row  # fmt: skip
     return Budget(
         id=budget_id,
+        tenant_id=tenant_id,
         project_id=project_id,
         scope=scope,
-        user_id=user_id,
+        subject=user_id if scope == "user" else subject,
+        unit=unit,
         window=window,
+        hours=hours,
         timezone=timezone,
-        limit_nano=limit_nano,
+        limit=amount,
+        mode=mode,
+        thresholds=tuple(map(int, thresholds.split(","))) if thresholds else (),
         created_at=created_at,
     )
+
+
+def _top_up(row: Row) -> TopUp:
+    top_up_id, budget_id, amount, note, added_by, added_at = row
+    return TopUp(id=top_up_id, budget_id=budget_id, amount=amount, note=note, added_by=added_by, added_at=added_at)
 
 
 def _switch_columns(record: SwitchRecord) -> tuple[str, str, int, str | None]:

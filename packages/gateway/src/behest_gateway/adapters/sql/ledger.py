@@ -14,27 +14,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
+import apsw
 import msgspec
 from behest_protocol.usage import Usage
 
 from behest_gateway.adapters.sql import rollups
 from behest_gateway.adapters.sql.database import Database
+from behest_gateway.adapters.sql.opening import spent_before
 from behest_gateway.adapters.sql.queries import load
+from behest_gateway.core.alerts import EXCEEDED, Alert, alert_window, passed
+from behest_gateway.core.budgets import NOTHING, Amounts, Budget, BudgetState, Slot
 from behest_gateway.core.clock import Clock
-from behest_gateway.core.counters import CounterKey, Counters, key_of, past_windows
+from behest_gateway.core.counters import Claim, Counters, Left, Refused
 from behest_gateway.core.errors import GatewayError
-from behest_gateway.core.exchange import BudgetState, Entry, Hold, Outcome
+from behest_gateway.core.exchange import Entry, Hold, Outcome
 from behest_gateway.core.prices import PriceVector
-from behest_gateway.core.snapshot import Budget
-from behest_gateway.core.windows import window_at
+from behest_gateway.core.windows import DAY, counts_from
 from behest_gateway.stages.admit.ports import Ask, Exhausted
-from behest_gateway.stages.admit.rules import affordable_tokens, hold_nano
+from behest_gateway.stages.admit.rules import affordable_tokens, amounts_of
 
 _log = logging.getLogger("behest.ledger")
 _SQL = load("ledger")
 _GRACE_SECONDS = 60
+_COUNTERS_KEPT = 100_000
+"""Counters in memory; above this, those that hold nothing are dropped, and read again when they are needed."""
 
 
 class _Journal(msgspec.Struct, frozen=True):
@@ -42,7 +47,17 @@ class _Journal(msgspec.Struct, frozen=True):
 
     entry: Entry
     user_ref: int
-    counters: tuple[CounterKey, ...]
+    slots: tuple[Slot, ...]
+    tokens: int = 0
+    would_refuse: tuple[str, ...] = ()
+
+
+class _Open(NamedTuple):
+    """An attempt under way."""
+
+    entry: Entry
+    hold: Hold
+    user_ref: int
 
 
 _encoder = msgspec.json.Encoder()
@@ -52,7 +67,7 @@ _journal_decoder = msgspec.json.Decoder(_Journal)
 class _Pending:
     """What waits for the next flush."""
 
-    __slots__ = ("given_back", "holds", "prices", "rows", "spent", "users", "waiters")
+    __slots__ = ("alerts", "given_back", "holds", "prices", "rows", "spent", "users", "waiters")
 
     def __init__(self) -> None:
         self.users: list[tuple[int, str, str, int]] = []
@@ -60,12 +75,29 @@ class _Pending:
         self.holds: list[tuple[str, int, int, str]] = []
         self.given_back: list[tuple[str]] = []
         self.rows: list[tuple[Any, ...]] = []
-        self.spent: dict[CounterKey, int] = {}
+        self.spent: dict[tuple[str, str, str], list[int]] = {}
+        self.alerts: list[Alert] = []
         self.waiters: list[asyncio.Future[None]] = []
 
     @property
     def is_empty(self) -> bool:
-        return not (self.holds or self.rows or self.given_back or self.users or self.waiters)
+        return not (self.holds or self.rows or self.given_back or self.users or self.waiters or self.spent)
+
+    def spend(self, slots: tuple[Slot, ...], amounts: Amounts) -> None:
+        """Count amounts where they belong."""
+        for budget_id, subject, window_id, unit in slots:
+            self.count((budget_id, subject, window_id), amounts[unit], 0)
+
+    def count(self, key: tuple[str, str, str], spent: int, refused: int) -> None:
+        """Add to a counter."""
+        if not (spent or refused):
+            return
+        known = self.spent.get(key)
+        if known is None:
+            self.spent[key] = [spent, refused]
+        else:
+            known[0] += spent
+            known[1] += refused
 
 
 class SqlLedger:
@@ -74,8 +106,8 @@ class SqlLedger:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._counters = Counters()
-        self._open: dict[str, tuple[Entry, Hold]] = {}
+        self._counters = Counters(self._read_counter)
+        self._open: dict[str, _Open] = {}
         self._flushing = False
         self._pending = _Pending()
         self.healthy = True
@@ -84,9 +116,11 @@ class SqlLedger:
         self._last_user: int = next(connection.execute(_SQL["last_user"]))[0]
         self._prices = {row[0] for row in connection.execute(_SQL["all_prices"])}
         self.recovered = self._recover()
-        self._forgotten = past_windows(clock.now_us())
-        for budget_id, user_ref, window_id, spent in connection.execute(_SQL["counters_since"], self._forgotten):
-            self._counters.load((budget_id, user_ref, window_id), spent)
+        self._today = clock.now_us() // DAY
+        self._raised: set[tuple[str, str, str, int]] = set()
+
+    def _read_counter(self, budget_id: str, subject: str, since: str) -> list[tuple[str, int]]:
+        return list(self._database.connection.execute(_SQL["read_counter"], (budget_id, subject, since)))
 
     # -- starting
 
@@ -102,7 +136,7 @@ class SqlLedger:
             journal = _journal_decoder.decode(text)
             outcome = Outcome(
                 state="unconfirmed",
-                cost_nano=amount,
+                charged=Amounts(amount, journal.tokens, 1),
                 usage=Usage(),
                 status=0,
                 error_code="gateway_died",
@@ -111,9 +145,11 @@ class SqlLedger:
                 first_byte_us=None,
             )
             pending.given_back.append((attempt_id,))
-            pending.rows.append(_row(journal.entry, journal.user_ref, amount, outcome, now))
-            for key in journal.counters:
-                pending.spent[key] = pending.spent.get(key, 0) + amount
+            held = Amounts(amount, journal.tokens, 1)
+            pending.rows.append(
+                _row(journal.entry, journal.user_ref, held, outcome, now, journal.slots, journal.would_refuse)
+            )
+            pending.spend(journal.slots, outcome.charged)
         self._write(pending)
         return len(left)
 
@@ -124,43 +160,85 @@ class SqlLedger:
             raise _unavailable()
         now = self._clock.now_us()
         user_ref = self._user_ref(entry.project_id, entry.user_id, now)
+        claims = tuple(
+            [(b, b.subject_of(user_ref, entry.session_id, entry.thread_id, entry.api_key_id)) for b in budgets]
+        )
 
-        def affordable(left_nano: int) -> tuple[int, int] | None:
-            tokens = affordable_tokens(ask, left_nano)
-            return None if tokens is None else (tokens, hold_nano(ask, tokens))
+        def affordable(left: Left) -> tuple[int, Amounts] | None:
+            tokens = affordable_tokens(ask, left)
+            return None if tokens is None else (tokens, amounts_of(ask, tokens))
 
+        least = amounts_of(ask, ask.min_tokens)
         # By the instant that is in the row, so that every counter can be added up from the ledger again.
-        held = self._counters.hold(budgets, user_ref, entry.started_at, affordable)
-        if isinstance(held, BudgetState):
-            return Exhausted(state=held, needed_nano=hold_nano(ask, ask.min_tokens))
-        tokens, amount, keys = held
+        held = self._counters.hold(claims, entry.started_at, affordable, least)
+        if isinstance(held, Refused):
+            if held.short is not None:
+                self._note_refusals(entry, ((held.short.budget, held.subject),))
+            return Exhausted(state=held.short, needed=least)
+        if held.would_refuse:
+            self._note_refusals(entry, held.would_refuse)
         hold = Hold(
             attempt_id=entry.attempt_id,
-            amount_nano=amount,
-            input_nano=hold_nano(ask, 0),
-            max_tokens=tokens,
-            counters=keys,
+            amounts=held.amounts,
+            input=amounts_of(ask, 0),
+            max_tokens=held.max_tokens,
+            slots=held.slots,
+            claims=claims,
             expires_at=now + (ask.seconds + _GRACE_SECONDS) * 1_000_000,
+            would_refuse=tuple([budget.id for budget, _ in held.would_refuse]),
         )
-        self._open[hold.attempt_id] = (entry, hold)
+        self._open[hold.attempt_id] = _Open(entry, hold, user_ref)
         self._note_price(ask.price)
         try:
-            journal = _encoder.encode(_Journal(entry, user_ref, keys)).decode()
-            self._pending.holds.append((hold.attempt_id, amount, hold.expires_at, journal))
+            journal = _Journal(entry, user_ref, hold.slots, hold.amounts.tokens, hold.would_refuse)
+            self._pending.holds.append(
+                (hold.attempt_id, hold.amounts.nano, hold.expires_at, _encoder.encode(journal).decode())
+            )
             await self._written()
         except asyncio.CancelledError:
             self._release_unsent(entry, hold)
             raise
         except Exception:
             self._open.pop(hold.attempt_id, None)
-            self._counters.settle(keys, amount, 0)
+            self._counters.settle(hold.slots, hold.amounts, NOTHING)
             raise _unavailable() from None
         return hold
+
+    def left(self, entry: Entry, hold: Hold) -> Amounts:
+        return self._counters.left(hold.claims, entry.started_at)
+
+    def _note_refusals(self, entry: Entry, claims: tuple[Claim, ...]) -> None:
+        """Count refusals, and those of budgets in shadow mode that were none. The first of a window is an alert."""
+        for budget, subject in claims:
+            self._pending.count((budget.id, subject, budget.window_at(entry.started_at).id), 0, 1)
+            if EXCEEDED in budget.thresholds:
+                self._alert(entry, self._counters.state(budget, subject, entry.started_at), subject, EXCEEDED)
+        self._soon()
+
+    def _alert(self, entry: Entry, state: BudgetState, subject: str, percent: int) -> None:
+        budget = state.budget
+        key = (budget.id, subject, alert_window(budget, entry.started_at), percent)
+        if key in self._raised:
+            return
+        self._raised.add(key)
+        own = budget.scope in ("user", "each_user", "each_session", "each_thread")
+        self._pending.alerts.append(
+            Alert(
+                *key,
+                budget=budget,
+                spent=state.spent,
+                resets_at=state.resets_at,
+                user_id=entry.user_id if own else None,
+                session_id=entry.session_id if budget.scope == "each_session" else None,
+                thread_id=entry.thread_id if budget.scope == "each_thread" else None,
+                at=self._clock.now_us(),
+            )
+        )
 
     def _release_unsent(self, entry: Entry, hold: Hold) -> None:
         outcome = Outcome(
             state="released",
-            cost_nano=0,
+            charged=NOTHING,
             usage=Usage(),
             status=499,
             error_code=None,
@@ -188,30 +266,42 @@ class SqlLedger:
                 await self._written()
 
     def _settle_soon(self, entry: Entry, hold: Hold, outcome: Outcome) -> bool:
-        if self._open.pop(hold.attempt_id, None) is None:
+        attempt = self._open.pop(hold.attempt_id, None)
+        if attempt is None:
             return False
-        if outcome.cost_nano > hold.amount_nano:
+        charged = outcome.charged
+        if charged.nano > hold.amounts.nano:
             _log.error(
                 "attempt %s cost %d nano-USD, more than its hold of %d: the price table or the provider is wrong",
                 hold.attempt_id,
-                outcome.cost_nano,
-                hold.amount_nano,
+                charged.nano,
+                hold.amounts.nano,
             )
-        self._counters.settle(hold.counters, hold.amount_nano, outcome.cost_nano)
+        self._counters.settle(hold.slots, hold.amounts, charged)
         pending = self._pending
-        user_ref = self._user_ref(entry.project_id, entry.user_id, entry.started_at)
         pending.given_back.append((hold.attempt_id,))
-        pending.rows.append(_row(entry, user_ref, hold.amount_nano, outcome, self._clock.now_us()))
-        if outcome.cost_nano:
-            for key in hold.counters:
-                pending.spent[key] = pending.spent.get(key, 0) + outcome.cost_nano
+        pending.rows.append(
+            _row(entry, attempt.user_ref, hold.amounts, outcome, self._clock.now_us(), hold.slots, hold.would_refuse)
+        )
+        if charged is not NOTHING:
+            pending.spend(hold.slots, charged)
+            self._watch(entry, hold.claims, charged)
         self._soon()
         return True
+
+    def _watch(self, entry: Entry, claims: tuple[Claim, ...], charged: Amounts) -> None:
+        """Look whether what was just spent took a budget past one of its thresholds."""
+        for budget, subject in claims:
+            if not budget.thresholds or not charged[budget.unit_index]:
+                continue
+            state = self._counters.state(budget, subject, entry.started_at)
+            for percent in passed(state, state.spent - charged[budget.unit_index]):
+                self._alert(entry, state, subject, percent)
 
     def refuse(self, entry: Entry, outcome: Outcome) -> None:
         now = self._clock.now_us()
         user_ref = self._user_ref(entry.project_id, entry.user_id, now)
-        self._pending.rows.append(_row(entry, user_ref, 0, outcome, now))
+        self._pending.rows.append(_row(entry, user_ref, NOTHING, outcome, now))
         self._soon()
 
     # -- what control asks
@@ -227,35 +317,42 @@ class SqlLedger:
         """The number of a person who was seen before."""
         return self._users.get((project_id, user_id))
 
-    def state(self, budget: Budget, user_id: str | None) -> BudgetState:
-        """What is spent and held of a budget now, for a user."""
-        ref = self._users.get((budget.project_id, user_id), -1) if user_id is not None else 0
-        return self._counters.state(budget, ref, self._clock.now_us())
+    def state(
+        self, budget: Budget, user_id: str | None, session_id: str | None = None, thread_id: str | None = None
+    ) -> BudgetState:
+        """How a budget stands now for a user, a session and a thread, as far as its scope asks for them."""
+        ref = self._users.get((budget.project_id or "", user_id), -1) if user_id is not None else 0
+        subject = budget.subject_of(ref, session_id, thread_id, None)
+        return self._counters.state(budget, subject, self._clock.now_us())
+
+    def refused(self, budget: Budget) -> int:
+        """How often a budget refused in its window of now, or would have in shadow mode, over all of its subjects."""
+        self._flush()
+        since = counts_from(budget.window, budget.timezone, self._clock.now_us(), budget.hours)
+        [(times,)] = self._database.connection.execute(_SQL["refused"], (budget.id, since))
+        return int(times)
 
     def opened(self, budget: Budget) -> None:
-        """Start a new budget's window with what the ledger already shows for it."""
+        """Start a new budget's window with what the ledger already shows for it. A lifetime begins with nothing."""
+        if budget.window == "lifetime":
+            return
         self._flush()
-        window = window_at(budget.window, budget.timezone, self._clock.now_us())
-        rows = self._database.connection.execute(
-            _SQL["spent_by_user"], (budget.project_id, window.starts_at, window.resets_at)
-        )
-        wanted = self._users.get((budget.project_id, budget.user_id)) if budget.user_id is not None else None
-        spent: dict[CounterKey, int] = {}
-        for user_ref, cost in rows:
-            if budget.scope != "user" or user_ref == wanted:
-                key = key_of(budget, user_ref, window)
-                spent[key] = spent.get(key, 0) + cost
+        spent = spent_before(self._database.connection, budget, self._users, self._clock.now_us())
         with self._database.transaction() as connection:
-            connection.executemany(_SQL["set_counter"], [(*key, cost) for key, cost in spent.items()])
-        for key, cost in spent.items():
-            self._counters.load(key, cost)
+            connection.executemany(_SQL["set_counter"], [(budget.id, *row) for row in spent])
+        self._counters.start(budget, spent)
 
     def closed(self, budget_id: str) -> None:
         """A budget is gone. Its counters stay in the file: a budget made again is another one."""
 
+    @property
+    def counters_kept(self) -> int:
+        """How many counters are in memory."""
+        return len(self._counters)
+
     def held_nano(self) -> int:
-        """What is held over all counters."""
-        return self._counters.held()
+        """What is held over all counters of dollars."""
+        return self._counters.held().nano
 
     # -- writing
 
@@ -293,6 +390,8 @@ class SqlLedger:
             self._failed(pending, problem)
             return
         self.healthy = True
+        if len(self._counters) > _COUNTERS_KEPT:
+            self._forget()
         for waiter in pending.waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -307,8 +406,9 @@ class SqlLedger:
         again.prices = pending.prices + again.prices
         again.given_back = [back for back in pending.given_back if back[0] not in refused] + again.given_back
         again.rows = pending.rows + again.rows
-        for key, cost in pending.spent.items():
-            again.spent[key] = again.spent.get(key, 0) + cost
+        for key, (spent, refusals) in pending.spent.items():
+            again.count(key, spent, refusals)
+        again.alerts = pending.alerts + again.alerts
         asyncio.get_running_loop().call_later(1.0, self._flush)
         for waiter in pending.waiters:
             if not waiter.done():
@@ -331,7 +431,9 @@ class SqlLedger:
             if pending.given_back:
                 connection.executemany(_SQL["delete_hold"], pending.given_back)
             if pending.spent:
-                connection.executemany(_SQL["spend"], [(*key, cost) for key, cost in pending.spent.items()])
+                connection.executemany(_SQL["spend"], [(*key, *sums) for key, sums in pending.spent.items()])
+            if pending.alerts:
+                _raise_alerts(connection, pending.alerts)
             connection.execute("commit")
         except BaseException:
             connection.execute("rollback")
@@ -340,17 +442,17 @@ class SqlLedger:
     def expire(self) -> int:
         """Book every hold that is past its time at its worst case; returns how many there were. None should be.
 
-        Once a day it also forgets the counters of windows that are over.
+        Once a day it also forgets the counters that hold nothing, among them those of windows that are over.
         """
         now = self._clock.now_us()
-        if self._forgotten != (past := past_windows(now)):
-            self._forgotten = past
-            self._counters.forget_past(now)
-        late = [(entry, hold) for entry, hold in self._open.values() if hold.expires_at <= now]
-        for entry, hold in late:
+        if self._today != now // DAY and self._pending.is_empty:
+            self._today = now // DAY
+            self._forget()
+        late = [attempt for attempt in self._open.values() if attempt.hold.expires_at <= now]
+        for entry, hold, _ in late:
             outcome = Outcome(
                 state="unconfirmed",
-                cost_nano=hold.amount_nano,
+                charged=hold.amounts,
                 usage=Usage(),
                 status=0,
                 error_code="hold_expired",
@@ -361,12 +463,30 @@ class SqlLedger:
             self._settle_soon(entry, hold, outcome)
         return len(late)
 
+    def _forget(self) -> None:
+        """Drop what the file has as well. Only when nothing waits to be written."""
+        self._counters.forget_idle()
+        self._raised.clear()
+
     def close(self) -> None:
         """Write what waits."""
         self._flush()
 
 
-def _row(entry: Entry, user_ref: int, hold: int, outcome: Outcome, now: int) -> tuple[Any, ...]:
+def _raise_alerts(connection: apsw.Connection, alerts: list[Alert]) -> list[Alert]:
+    """Note the alerts, inside a transaction; returns those that were not raised before."""
+    return [alert for alert in alerts if connection.execute(_SQL["raise_alert"], (*alert[:4], alert.at)).fetchall()]
+
+
+def _row(
+    entry: Entry,
+    user_ref: int,
+    hold: Amounts,
+    outcome: Outcome,
+    now: int,
+    slots: tuple[Slot, ...] = (),
+    would_refuse: tuple[str, ...] = (),
+) -> tuple[Any, ...]:
     usage = outcome.usage
     return (
         entry.attempt_id,
@@ -395,8 +515,8 @@ def _row(entry: Entry, user_ref: int, hold: int, outcome: Outcome, now: int) -> 
         usage.audio_input,
         usage.audio_output,
         1 if entry.attempt else 0,
-        hold,
-        outcome.cost_nano,
+        hold.nano,
+        outcome.charged.nano,
         entry.price_version,
         entry.price_hash,
         outcome.state,
@@ -405,6 +525,10 @@ def _row(entry: Entry, user_ref: int, hold: int, outcome: Outcome, now: int) -> 
         outcome.finish_reason,
         outcome.latency_us,
         outcome.first_byte_us,
+        hold.tokens,
+        outcome.charged.tokens,
+        ",".join([slot.budget_id for slot in slots]),
+        ",".join(would_refuse) or None,
     )
 
 

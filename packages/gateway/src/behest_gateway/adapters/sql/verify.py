@@ -22,8 +22,8 @@ from behest_gateway.control.auditing import (
     price_difference,
     row_difference,
 )
+from behest_gateway.core.budgets import Budget
 from behest_gateway.core.prices import Band, PriceVector
-from behest_gateway.core.snapshot import Budget
 
 _SQL = load("verify")
 _bands = msgspec.json.Decoder(tuple[Band, ...])
@@ -98,7 +98,9 @@ def _audit(connection: apsw.Connection) -> Audit:
         if different is not None:
             differences.append(different)
         sums.add(row)
-    counters = {(budget, user, window): spent for budget, user, window, spent in connection.execute(_SQL["counters"])}
+    counters = {
+        (budget, subject, window): spent for budget, subject, window, spent in connection.execute(_SQL["counters"])
+    }
     differences += sums.differences(counters)
     sums_kept, wrong = rollups.differences(connection)
     differences += wrong
@@ -118,18 +120,23 @@ def _budgets(connection: apsw.Connection) -> list[BookedBudget]:
         BookedBudget(
             Budget(
                 id=budget_id,
+                tenant_id=tenant_id,
                 project_id=project_id,
                 scope=scope,
+                subject=subject,
+                unit=unit,
                 window=window,
+                hours=hours,
                 timezone=timezone,
-                limit_nano=limit_nano,
+                limit=amount,
                 created_at=created_at,
             ),
             user_ref,
             deleted_at,
         )
         for (
-            budget_id, project_id, scope, user_ref, window, timezone, limit_nano, created_at, deleted_at,
+            budget_id, tenant_id, project_id, scope, user_ref, subject, unit, window, hours, timezone, amount,
+            created_at, deleted_at,
         ) in connection.execute(_SQL["budgets"])
     ]  # fmt: skip
 
@@ -137,15 +144,21 @@ def _budgets(connection: apsw.Connection) -> list[BookedBudget]:
 def _row(values: tuple[Any, ...]) -> BookedRow:
     (
         attempt_id, attempt, started_at, settled_at, project_id, user_ref, input_, cached_read, cache_write, output,
-        reasoning, audio_input, audio_output, hold_nano, cost_nano, price_hash, state,
+        reasoning, audio_input, audio_output, hold_nano, cost_nano, price_hash, state, hold_tokens, charged_tokens,
+        budgets, tenant_id, api_key_id, session_id, thread_id, model,
     ) = values  # fmt: skip
     return BookedRow(
         attempt_id=attempt_id,
         attempt=attempt,
         started_at=started_at,
         settled_at=settled_at,
+        tenant_id=tenant_id,
         project_id=project_id,
         user_ref=user_ref,
+        api_key_id=api_key_id,
+        session_id=session_id,
+        thread_id=thread_id,
+        model=model,
         usage=Usage(
             input=input_,
             output=output,
@@ -157,6 +170,9 @@ def _row(values: tuple[Any, ...]) -> BookedRow:
         ),
         hold_nano=hold_nano,
         cost_nano=cost_nano,
+        hold_tokens=hold_tokens,
+        charged_tokens=charged_tokens,
         price_hash=price_hash,
         state=state,
+        budgets=None if budgets is None else tuple(budgets.split(",")) if budgets else (),
     )

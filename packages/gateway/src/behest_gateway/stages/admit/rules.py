@@ -16,11 +16,13 @@ from typing import Any, cast
 
 from behest_protocol.money import usd_from_nano, usd_text
 
+from behest_gateway.core.budgets import Amounts, Budget, budget_facts
 from behest_gateway.core.clock import iso
+from behest_gateway.core.counters import Left
 from behest_gateway.core.errors import GatewayError, invalid
 from behest_gateway.core.exchange import Plan, Routed
 from behest_gateway.core.prices import FEMTO_PER_NANO, nano_from_femto
-from behest_gateway.core.snapshot import Budget, ProjectSettings
+from behest_gateway.core.snapshot import ProjectSettings
 from behest_gateway.stages.admit.ports import Ask, Exhausted
 
 FRAMING_TOKENS = 32
@@ -84,11 +86,6 @@ def uncovered(routed: Routed, plan: Plan) -> GatewayError | None:
     )
 
 
-def budgets_for(budgets: tuple[Budget, ...], user_id: str) -> tuple[Budget, ...]:
-    """The budgets of a project that a user's call counts against."""
-    return tuple(b for b in budgets if b.scope != "user" or b.user_id == user_id)
-
-
 def ask_for(routed: Routed, plan: Plan, settings: ProjectSettings, seconds: int) -> Ask:
     """The most that an attempt can cost, by the length of what is sent."""
     composed = routed.guarded.composed
@@ -97,54 +94,119 @@ def ask_for(routed: Routed, plan: Plan, settings: ProjectSettings, seconds: int)
     return Ask(
         fixed_femto=input_tokens * plan.price.dearest_input + plan.price.dearest_call,
         token_femto=plan.price.dearest_output * composed.choices,
+        input_tokens=input_tokens,
+        choices=composed.choices,
         max_tokens=tokens,
         min_tokens=min(tokens, settings.min_output_tokens),
+        most_nano=composed.identified.call.most_nano,
         seconds=seconds,
         price=plan.price,
     )
 
 
-def hold_nano(ask: Ask, tokens: int) -> int:
-    """The most that an attempt can cost with that limit of output, in nano-dollars."""
-    return nano_from_femto(ask.fixed_femto + tokens * ask.token_femto)
+def amounts_of(ask: Ask, tokens: int) -> Amounts:
+    """The most that an attempt can take with that limit of output."""
+    return Amounts(
+        nano_from_femto(ask.fixed_femto + tokens * ask.token_femto), ask.input_tokens + tokens * ask.choices, 1
+    )
 
 
-def affordable_tokens(ask: Ask, left_nano: int) -> int | None:
+def affordable_tokens(ask: Ask, left: Left) -> int | None:
     """The limit of output that what is left pays for, up to what was wished for; None when it pays for too little.
 
-    What costs nothing is never refused.
+    What costs nothing is never refused for money.
     """
-    if hold_nano(ask, ask.max_tokens) <= max(0, left_nano):
-        return ask.max_tokens
-    if ask.token_femto == 0:
+    nano, tokens, requests = left
+    if ask.most_nano is not None:
+        nano = min(nano, ask.most_nano)
+    wished = amounts_of(ask, ask.max_tokens)
+    if requests < 1:
         return None
-    tokens = (left_nano * FEMTO_PER_NANO - ask.fixed_femto) // ask.token_femto
-    return tokens if tokens >= ask.min_tokens else None
+    limit = ask.max_tokens
+    if wished.nano > max(0, nano):
+        if ask.token_femto == 0:
+            return None
+        limit = (nano * FEMTO_PER_NANO - ask.fixed_femto) // ask.token_femto
+    if wished.tokens > max(0, tokens):
+        limit = min(limit, (tokens - ask.input_tokens) // ask.choices)
+    return limit if limit >= ask.min_tokens else None
 
 
-def exhausted_refusal(exhausted: Exhausted) -> GatewayError:
+_WHOSE = {
+    "tenant": "This tenant's",
+    "project": "This project's",
+    "user": "This user's",
+    "each_user": "This user's",
+    "each_session": "This session's",
+    "each_thread": "This thread's",
+    "key": "This API key's",
+    "each_key": "This API key's",
+    "model": "This model's",
+}
+_USERS_OWN = ("user", "each_user", "each_session", "each_thread")
+
+
+def amount_text(unit: str, amount: int) -> str:
+    """An amount of a unit for people.
+
+    >>> amount_text("usd", 500_000_000), amount_text("requests", 1), amount_text("tokens", 50_000)
+    ('0.5 USD', '1 request', '50,000 tokens')
+    """
+    if unit == "usd":
+        return f"{usd_text(amount)} USD"
+    return f"{amount:,} {unit if amount != 1 else unit[:-1]}"
+
+
+def period_text(budget: Budget) -> str:
+    """The window of a budget for people."""
+    match budget.window:
+        case "day":
+            return " for today"
+        case "month":
+            return " for this month"
+        case "rolling":
+            return f" for any {budget.hours} h" if budget.hours > 1 else " for any hour"
+        case _:
+            return ""
+
+
+def exhausted_refusal(exhausted: Exhausted, tier: str | None = None, most_nano: int | None = None) -> GatewayError:
     """The 402 for a budget that cannot pay for even the least answer."""
-    state = exhausted.state
+    state, needed = exhausted.state, exhausted.needed
+    if state is None:
+        return GatewayError(
+            "budget_exceeded",
+            f"This call could cost {usd_text(needed.nano)} USD, and X-Behest-Max-Cost-Usd allows "
+            f"{usd_text(most_nano or 0)} USD. Raise it, or shorten the call.",
+            details={
+                "scope": "request",
+                "limit_usd": usd_from_nano(most_nano or 0),
+                "needed_usd": usd_from_nano(needed.nano),
+            },
+        )
     budget = state.budget
-    whose = "This project's" if budget.scope == "project" else "This user's"
-    period = "today" if budget.window == "day" else "this month"
-    left = max(0, state.left_nano)
+    need, left = needed[budget.unit_index], max(0, state.left)
     if left == 0:
         why = "is used up"
     else:
-        why = f"has {usd_text(left)} USD left, and this call could cost {usd_text(exhausted.needed_nano)} USD"
-    resets = iso(state.resets_at)
+        why = f"has {amount_text(budget.unit, left)} left, and this call could take {amount_text(budget.unit, need)}"
+    resets = None if state.resets_at is None else iso(state.resets_at)
+    match budget.window:
+        case "lifetime":
+            then = "It needs a top-up or a higher limit."
+        case "rolling":
+            then = f"Some of it comes back at {resets}."
+        case _:
+            then = f"It resets at {resets}."
+    details = budget_facts(state)
+    details[f"needed_{budget.unit}"] = usd_from_nano(need) if budget.unit == "usd" else need
+    if budget.source != "budget" and budget.unit != "usd":
+        # As published: what a page needs to offer an upgrade.
+        name = f"{budget.unit}_per_{budget.window}"
+        spent = f"{budget.unit}_{'today' if budget.window == 'day' else 'this_month'}"
+        details |= {"tier": tier, "limit": {name: budget.limit}, "usage": {spent: state.spent}}
     return GatewayError(
-        "budget_exceeded" if budget.scope == "project" else "quota_exceeded",
-        f"{whose} budget of {usd_text(budget.limit_nano)} USD for {period} {why}. It resets at {resets}.",
-        details={
-            "scope": budget.scope,
-            "window": budget.window,
-            "limit_usd": usd_from_nano(budget.limit_nano),
-            "spent_usd": usd_from_nano(state.spent_nano),
-            "held_usd": usd_from_nano(state.held_nano),
-            "needed_usd": usd_from_nano(exhausted.needed_nano),
-            "resets_at": resets,
-            "budget_id": budget.id,
-        },
+        "quota_exceeded" if budget.scope in _USERS_OWN else "budget_exceeded",
+        f"{_WHOSE[budget.scope]} budget of {amount_text(budget.unit, budget.limit)}{period_text(budget)} {why}. {then}",
+        details=details,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from behest_gateway.core.budgets import Amounts
 from behest_gateway.core.exchange import Admitted, Entry, Plan, Routed
 from behest_gateway.core.ids import new_id
 from behest_gateway.stages.admit import rules
@@ -29,19 +30,23 @@ class Admit:
         composed = routed.guarded.composed
         identified = composed.identified
         project, caller, call = identified.project, identified.caller, identified.call
-        budgets = rules.budgets_for(project.budgets, caller.user_id) if project.budgets else ()
-        if budgets:
+        entry = entry_of(routed, plan)
+        budgets = project.budgets.of(entry, plan.model)
+        if call.most_nano is not None or any(budget.is_enforced for budget in budgets):
             refusal = rules.uncovered(routed, plan)
             if refusal is not None:
                 raise refusal
         ask = rules.ask_for(routed, plan, project.settings, self._seconds)
-        entry = entry_of(routed, plan)
         hold = await self._holds.reserve(entry, ask, budgets)
         if isinstance(hold, Exhausted):
-            raise rules.exhausted_refusal(hold)
+            raise rules.exhausted_refusal(hold, caller.tier, call.most_nano)
         return Admitted(
             routed=routed, plan=plan, entry=entry, hold=hold, clamped=hold.max_tokens < ask.max_tokens, since=call.clock
         )
+
+    def left(self, admitted: Admitted) -> Amounts | None:
+        """The least that is left now in the budgets of an attempt; None when it has none."""
+        return self._holds.left(admitted.entry, admitted.hold) if admitted.hold.slots else None
 
 
 def entry_of(routed: Routed, plan: Plan) -> Entry:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from behest_protocol.usage import Usage
+from msgspec import Struct
 
+from behest_gateway.core.budgets import NOTHING, Amounts
 from behest_gateway.core.exchange import Admitted
 from behest_gateway.core.prices import cost_nano, nano_from_femto
 
@@ -64,22 +66,28 @@ class StreamMeter:
         return max(self._pieces, self.text_bytes // MOST_BYTES_PER_TOKEN)
 
 
-def charge(ending: Ending, usage: Usage | None, admitted: Admitted, text_bytes: int) -> tuple[str, int]:
+class Charge(Struct, frozen=True):
+    """What an attempt is charged: the ledger's state, and what counts in budgets."""
+
+    state: str
+    amounts: Amounts
+
+
+def charge(ending: Ending, usage: Usage | None, admitted: Admitted, text_bytes: int) -> Charge:
     """What an attempt is charged.
 
     Args:
         usage: What the provider said it used, if it said so credibly.
         text_bytes: UTF-8 bytes of generated text that arrived.
-
-    Returns:
-        The ledger's state, and nano-dollars.
     """
     hold, plan = admitted.hold, admitted.plan
     if usage is not None:
-        return "settled", cost_nano(usage, plan.price)
+        return Charge("settled", Amounts(cost_nano(usage, plan.price), usage.input + usage.output, 1))
     if ending in ("rejected", "unreached"):
-        return "released", 0
+        return Charge("released", NOTHING)
     if ending == "caller_left" and admitted.entry.stream and not plan.profile.hides_output:
         tokens = text_bytes + plan.profile.in_flight_tokens
-        return "estimated", min(hold.amount_nano, hold.input_nano + nano_from_femto(tokens * plan.price.dearest_output))
-    return "unconfirmed", hold.amount_nano
+        nano = hold.input.nano + nano_from_femto(tokens * plan.price.dearest_output)
+        most = hold.amounts
+        return Charge("estimated", Amounts(min(most.nano, nano), min(most.tokens, hold.input.tokens + tokens), 1))
+    return Charge("unconfirmed", hold.amounts)

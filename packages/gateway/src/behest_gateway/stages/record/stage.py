@@ -6,13 +6,14 @@ import time
 
 from behest_protocol.usage import Usage
 
+from behest_gateway.core.budgets import NOTHING, Amounts
 from behest_gateway.core.errors import GatewayError
 from behest_gateway.core.exchange import Admitted, Entry, Identified, Outcome
 from behest_gateway.core.ids import new_id
 from behest_gateway.core.switches import is_killed
 from behest_gateway.stages.record.ports import Ledger
 
-_NOTHING = Usage()
+_NO_USAGE = Usage()
 
 
 def _since(start: float) -> int:
@@ -30,7 +31,7 @@ class Record:
         admitted: Admitted,
         *,
         state: str,
-        cost_nano: int,
+        charged: Amounts,
         usage: Usage | None,
         status: int,
         error_code: str | None = None,
@@ -44,8 +45,8 @@ class Record:
         """
         outcome = Outcome(
             state=state,
-            cost_nano=cost_nano,
-            usage=usage or _NOTHING,
+            charged=charged,
+            usage=usage or _NO_USAGE,
             status=status,
             error_code=error_code,
             finish_reason=finish_reason,
@@ -82,8 +83,8 @@ class Record:
         )
         outcome = Outcome(
             state="refused",
-            cost_nano=0,
-            usage=_NOTHING,
+            charged=NOTHING,
+            usage=_NO_USAGE,
             status=error.status,
             error_code=error.code,
             finish_reason=None,

@@ -78,22 +78,42 @@ order by created_at, kid;
 update signing_keys set revoked_at = ? where kid = ? and tenant_id is not null and revoked_at is null;
 
 -- insert_budget: A new budget.
-insert into budgets (id, project_id, scope, user_ref, "window", timezone, limit_nano, created_at)
-values (?, ?, ?, ?, ?, ?, ?, ?);
-
--- get_budget: One budget of a project.
-select b.id, b.project_id, b.scope, u.uid, b."window", b.timezone, b.limit_nano, b.created_at
-from budgets b left join users u on u.id = b.user_ref
-where b.project_id = ? and b.id = ? and b.deleted_at is null and (b.scope <> 'user' or u.uid is not null);
+insert into budgets (
+  id, tenant_id, project_id, scope, user_ref, subject, unit, "window", hours, timezone, amount, mode, thresholds,
+  created_at
+) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- list_budgets: The budgets of a project, or of all when it is null, oldest first. An erased user's count no more.
-select b.id, b.project_id, b.scope, u.uid, b."window", b.timezone, b.limit_nano, b.created_at
+select
+  b.id, b.tenant_id, b.project_id, b.scope, u.uid, b.subject, b.unit, b."window", b.hours, b.timezone, b.amount, b.mode,
+  b.thresholds, b.created_at
 from budgets b left join users u on u.id = b.user_ref
-where (?1 is null or b.project_id = ?1) and b.deleted_at is null and (b.scope <> 'user' or u.uid is not null)
+where b.project_id is not null and (?1 is null or b.project_id = ?1) and b.deleted_at is null
+  and (b.scope <> 'user' or u.uid is not null)
 order by b.created_at, b.id;
 
--- set_limit: Another limit for a budget.
-update budgets set limit_nano = ? where id = ? and deleted_at is null;
+-- list_tenant_budgets: The budgets of a whole tenant, or of all when it is null, oldest first.
+select
+  b.id, b.tenant_id, b.project_id, b.scope, u.uid, b.subject, b.unit, b."window", b.hours, b.timezone, b.amount, b.mode,
+  b.thresholds, b.created_at
+from budgets b left join users u on u.id = b.user_ref
+where b.project_id is null and (?1 is null or b.tenant_id = ?1) and b.deleted_at is null
+order by b.created_at, b.id;
+
+-- update_budget: Another limit, mode or thresholds for a budget.
+update budgets set amount = ?, mode = ?, thresholds = ? where id = ? and deleted_at is null;
+
+-- raise_budget: A higher limit for a budget.
+update budgets set amount = amount + ? where id = ? and deleted_at is null;
+
+-- insert_top_up: Something was added to a budget.
+insert into top_ups (id, budget_id, amount, note, added_by, added_at) values (?, ?, ?, ?, ?, ?);
+
+-- get_top_up: One top-up.
+select id, budget_id, amount, note, added_by, added_at from top_ups where id = ?;
+
+-- list_top_ups: What was added to a budget, oldest first.
+select id, budget_id, amount, note, added_by, added_at from top_ups where budget_id = ? order by added_at, id;
 
 -- delete_budget: End a budget.
 update budgets set deleted_at = ? where id = ? and deleted_at is null;
