@@ -189,7 +189,7 @@ def audit(path: Path, running: Running) -> str:
     )
     others = next(connection.execute("select count(*) from ledger where state <> 'settled' or status <> 200"))[0]
     held = next(connection.execute("select count(*) from holds"))[0]
-    counted = next(connection.execute("select coalesce(sum(spent_nano), 0) from counters"))[0]
+    counted = next(connection.execute("select coalesce(sum(spent), 0) from counters"))[0]
     connection.close()
     answers = running.answered
     expected = (answers, answers * wire.INPUT_TOKENS, answers * wire.OUTPUT_TOKENS, 0, 0, spent)

@@ -100,9 +100,33 @@ def test_usage_adds_up_answers_streams_and_nothing_that_was_refused(world: World
     spent, of_all = totals["cost_usd"], sums_of(world)["cost_usd"]
     assert [budget.pop("resets_at")[-10:] for budget in usage["budgets"]] == ["T00:00:00Z"] * 3
     assert usage["budgets"] == [
-        {"id": each, "scope": "each_user", "window": "day", "limit_usd": 1, "spent_usd": spent, "held_usd": 0},
-        {"id": mine, "scope": "user", "window": "day", "limit_usd": 2.5, "spent_usd": spent, "held_usd": 0},
-        {"id": project, "scope": "project", "window": "month", "limit_usd": 3, "spent_usd": of_all, "held_usd": 0},
+        {
+            "id": each,
+            "scope": "each_user",
+            "window": "day",
+            "limit_usd": 1,
+            "spent_usd": spent,
+            "held_usd": 0,
+            "mode": "enforce",
+        },
+        {
+            "id": mine,
+            "scope": "user",
+            "window": "day",
+            "limit_usd": 2.5,
+            "spent_usd": spent,
+            "held_usd": 0,
+            "mode": "enforce",
+        },
+        {
+            "id": project,
+            "scope": "project",
+            "window": "month",
+            "limit_usd": 3,
+            "spent_usd": of_all,
+            "held_usd": 0,
+            "mode": "enforce",
+        },
     ]
 
 

@@ -42,6 +42,9 @@ def kept(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Books:
         world.chat()
         other.budget(0)
         assert other.chat(status=402).status_code == 402
+        other.client.get(
+            "/v1/usage", headers=other.bearer()
+        )  # a later request is answered after what came before it is written
         while_running = verify(gateway.data_dir)
     return Books(folder=folder / "data", while_running=while_running)
 
@@ -78,7 +81,7 @@ def test_books_that_nobody_touched_are_right_while_the_gateway_runs_and_afterwar
 
     assert audit.differences == []
     assert audit == kept.while_running
-    assert (audit.rows, audit.prices, audit.counters, audit.cost_nano > 0) == (5, 1, 4, True)
+    assert (audit.rows, audit.prices, audit.counters, audit.cost_nano > 0) == (5, 1, 5, True)
     assert audit.rollups >= 3
 
 
@@ -87,7 +90,10 @@ def test_a_changed_cost_is_found(books: Path) -> None:
     cost = one(books, f"select cost_nano from ledger where attempt_id = '{row}'")
     spoil(books, f"update ledger set cost_nano = cost_nano + 1 where attempt_id = '{row}'")
 
-    assert found(books, "row") == [Difference(what="row", name=row, expected=str(cost), found=str(cost + 1))]
+    [difference] = found(books, "row")
+    assert difference.name == row
+    assert difference.expected.startswith(f"{cost} nano-USD, ")
+    assert difference.found.startswith(f"{cost + 1} nano-USD, ")
     assert {int(each.expected) - int(each.found) for each in found(books, "counter")} == {1}
     assert len(found(books, "rollup")) == 2  # the hour, and the user's day
 
@@ -99,15 +105,15 @@ def test_a_changed_counter_is_found(books: Path) -> None:
     spoil(books, f"update counters set spent = spent - 1 where budget_id = '{budget}'")
 
     assert verify(books).differences == [
-        Difference(what="counter", name=f"budget {budget}, user 0, {window}", expected=str(spent), found=str(spent - 1))
+        Difference(what="counter", name=f"budget {budget}, all, {window}", expected=str(spent), found=str(spent - 1))
     ]
 
 
 def test_a_counter_of_a_budget_that_never_was_is_found(books: Path) -> None:
-    spoil(books, "insert into counters values ('nobody', 0, '2026-11-23', 1)")
+    spoil(books, "insert into counters values ('nobody', '7', '2026-11-23', 1, 0)")
 
     assert [(each.name, each.expected, each.found) for each in verify(books).differences] == [
-        ("budget nobody, user 0, 2026-11-23", "0", "1")
+        ("budget nobody, 7, 2026-11-23", "0", "1")
     ]
 
 
@@ -132,7 +138,21 @@ def test_a_state_that_does_not_fit_the_charge_is_found(books: Path, state: str) 
     row = one(books, "select attempt_id from ledger where cost_nano > 0 order by started_at limit 1")
     spoil(books, f"update ledger set state = '{state}' where attempt_id = '{row}'")
 
+    assert [each.name for each in found(books, "row")] == [row]
+
+
+def test_changed_tokens_are_found(books: Path) -> None:
+    row = one(books, "select attempt_id from ledger where cost_nano > 0 order by started_at limit 1")
+    spoil(books, f"update ledger set charged_tokens = charged_tokens - 1 where attempt_id = '{row}'")
+
     assert [(each.what, each.name) for each in verify(books).differences] == [("row", row)]
+
+
+def test_a_row_that_forgets_a_budget_is_found(books: Path) -> None:
+    row = one(books, "select attempt_id from ledger where budgets like '%,%' order by started_at limit 1")
+    spoil(books, f"update ledger set budgets = '' where attempt_id = '{row}'")
+
+    assert {each.what for each in verify(books).differences} == {"counter"}
 
 
 @pytest.mark.parametrize("table", ["usage_by_hour", "usage_by_user_day"])

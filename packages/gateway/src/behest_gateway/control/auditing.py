@@ -183,7 +183,7 @@ def _is_about(row: BookedRow, booked: BookedBudget) -> bool:
 def _is_taken_over(row: BookedRow, booked: BookedBudget) -> bool:
     """It was in the books when the budget was made, and of what its window saw then."""
     budget = booked.budget
-    if budget.window == "lifetime" or row.settled_at > budget.created_at or row.started_at >= budget.created_at:
+    if budget.window == "lifetime" or row.settled_at > budget.created_at or row.started_at > budget.created_at:
         return False
     window = budget.window_at(row.started_at).id
     return window >= counts_from(budget.window, budget.timezone, budget.created_at, budget.hours)
