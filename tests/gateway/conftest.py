@@ -27,6 +27,15 @@ def impatient(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> G
 
 
 @pytest.fixture(scope="session")
+def hasty(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Generator[Gateway]:
+    """A gateway that waits only half a second for the provider, and for its callers as long as any."""
+    with running_gateway(
+        tmp_path_factory.mktemp("hasty"), provider.openai_base_url, BEHEST_GATEWAY_UPSTREAM_IDLE_TIMEOUT="0.5"
+    ) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
 def rough_provider() -> Generator[RoughProvider]:
     """A provider that breaks the protocol."""
     with running_rough_provider(ROUGH_ANSWERS) as provider:

@@ -179,6 +179,37 @@ async def test_cut_after_more_tokens_than_there_are_comes_before_the_end(
     assert billed(provider) == [failed(TOKENS)]
 
 
+@pytest.mark.parametrize("kind", ["cut", "hang"])
+async def test_a_stream_can_end_badly_when_only_its_done_is_missing(
+    provider: FakeProvider, http: httpx.AsyncClient, delay: int, kind: str
+) -> None:
+    script(provider, delay, kind, after_usage=True)
+    got, ended = "", ""
+    try:
+        async with http.stream("POST", PATH, json=STREAM, timeout=httpx.Timeout(5, read=0.5)) as answer:
+            async for piece in answer.aiter_text():
+                got += piece
+    except httpx.RemoteProtocolError:
+        ended = "cut"
+    except httpx.ReadTimeout:
+        ended = "hang"
+    assert ended == kind
+    *_, last = frames(got)
+    assert json.loads(last)["usage"]["completion_tokens"] == TOKENS
+    assert billed(provider) == [full()]
+
+
+@pytest.mark.parametrize("kind", ["cut", "hang"])
+async def test_after_usage_is_for_streams_only(
+    provider: FakeProvider, http: httpx.AsyncClient, delay: int, kind: str
+) -> None:
+    script(provider, delay, kind, after_usage=True)
+    with pytest.raises((httpx.RemoteProtocolError, httpx.ReadTimeout)):
+        await http.post(PATH, json=ASK, timeout=0.5)
+    await provider.settled()
+    assert billed(provider)[0][1] == 0
+
+
 async def test_cut_closes_the_connection_in_the_middle_of_a_json_answer(
     provider: FakeProvider, http: httpx.AsyncClient, delay: int
 ) -> None:

@@ -71,10 +71,12 @@ async def test_a_rule_is_used_up_after_its_times(provider: FakeProvider, http: h
 
 
 async def test_rules_are_added_listed_and_cleared_over_http(http: httpx.AsyncClient) -> None:
-    rule = {"when": {"contains": "x"}, "times": 1, "fault": {"kind": "cut", "after_tokens": 2, "reset": False}}
+    rule = {"when": {"contains": "x"}, "times": 1, "fault": {"kind": "cut", "after_tokens": 2}}
     added = await http.post("/_fake/script", json=rule)
     assert (added.status_code, added.json()) == (201, {"id": "rule_1"})
-    assert (await http.get("/_fake/script")).json() == {"rules": [{"id": "rule_1", "used": 0, **rule}]}
+    fault = {"kind": "cut", "after_tokens": 2, "after_usage": False, "reset": False}
+    listed = {"id": "rule_1", "used": 0, **rule, "fault": fault}
+    assert (await http.get("/_fake/script")).json() == {"rules": [listed]}
     assert (await http.delete("/_fake/script")).json() == {"rules": []}
     assert '"x"' in await say(http, "x")
 

@@ -24,6 +24,23 @@ def test_an_explicit_zero_is_zero() -> None:
     assert usage_from_openai({"prompt_tokens": 0, "completion_tokens": 0}) == Usage()
 
 
+def test_what_only_the_total_has_is_output() -> None:
+    thinking = {"prompt_tokens": 21, "completion_tokens": 0, "total_tokens": 81}
+
+    assert usage_from_openai(thinking) == Usage(input=21, output=60)
+    details = {"reasoning_tokens": 60}
+    assert usage_from_openai({**thinking, "completion_tokens_details": details}) == Usage(
+        input=21, output=60, reasoning=60
+    )
+
+
+@pytest.mark.parametrize("total", [None, 0, 15, 30])
+def test_a_total_that_is_not_above_its_parts_changes_nothing(total: int | None) -> None:
+    raw = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": total}
+
+    assert usage_from_openai(raw) == Usage(input=10, output=20)
+
+
 @pytest.mark.parametrize(
     "raw",
     [
@@ -36,6 +53,9 @@ def test_an_explicit_zero_is_zero() -> None:
         {"prompt_tokens": 1.5, "completion_tokens": 1},
         {"prompt_tokens": True, "completion_tokens": 1},
         {"prompt_tokens": 10**12, "completion_tokens": 1},
+        {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 10**12},
+        {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": -2},
+        {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": "2"},
         {"prompt_tokens": 1, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 2}},
         {"prompt_tokens": 1, "completion_tokens": 1, "completion_tokens_details": {"reasoning_tokens": 2}},
         {"prompt_tokens": 1, "completion_tokens": 1, "prompt_tokens_details": 7},

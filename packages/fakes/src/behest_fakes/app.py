@@ -448,7 +448,7 @@ class _Answer:
         if isinstance(fault, Status | Redirect | NotJson):
             await self._caller.pause(self._plan.first_delay)
             await self._fail_before_work(fault)
-        elif isinstance(fault, Hang) and fault.after_tokens is None:
+        elif isinstance(fault, Hang) and fault.after_tokens is None and not (fault.after_usage and self._call.stream):
             await self._fall_silent()
         elif self._call.stream:
             await self._stream()
@@ -515,7 +515,8 @@ class _Answer:
             call.generated += plan.n
             call.reasoning += plan.n
 
-        strike_at = min(fault.after_tokens or 0, plan.visible) if isinstance(fault, _STRIKES) else None
+        late = isinstance(fault, Cut | Hang) and fault.after_usage
+        strike_at = min(fault.after_tokens or 0, plan.visible) if isinstance(fault, _STRIKES) and not late else None
         deltas = plan.reply.deltas
         token = 0
         while True:
@@ -538,6 +539,9 @@ class _Answer:
             await self._write(events)
         self._end("finished")
         await self._write(stream_end(call, plan, envelope))
+        if late:
+            await self._strike(envelope)
+            return None
         await self._send({"type": "http.response.body", "body": b""})
         return None
 
@@ -675,7 +679,8 @@ def stream_end(call: Call, plan: _Plan, envelope: Envelope) -> bytes:
     usage = _usage(call, plan)
     if usage is not None:
         parts.append(envelope.usage(usage))
-    if not isinstance(plan.fault, NoDone):
+    fault = plan.fault
+    if not isinstance(fault, NoDone) and not (isinstance(fault, Cut | Hang) and fault.after_usage):
         parts.append(dialect.DONE)
     return b"".join(parts)
 

@@ -63,15 +63,23 @@ class Redirect(_Fault, frozen=True, kw_only=True, tag="redirect"):
 
 
 class Hang(_Fault, frozen=True, kw_only=True, tag="hang"):
-    """Accept the call and never answer; with `after_tokens`, begin to answer and then fall silent."""
+    """Accept the call and never answer; with `after_tokens`, begin to answer and then fall silent.
+
+    With `after_usage` a stream falls silent when only its `[DONE]` is missing.
+    """
 
     after_tokens: _Count | None = None
+    after_usage: bool = False
 
 
 class Cut(_Fault, frozen=True, kw_only=True, tag="cut"):
-    """Close the connection in the middle of the body; with `reset`, by a TCP reset."""
+    """Close the connection in the middle of the body; with `reset`, by a TCP reset.
+
+    With `after_usage` a stream is closed when only its `[DONE]` is missing.
+    """
 
     after_tokens: _Count = 0
+    after_usage: bool = False
     reset: bool = False
 
 

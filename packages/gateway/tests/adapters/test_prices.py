@@ -5,10 +5,11 @@ from __future__ import annotations
 from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 from behest_gateway.adapters.prices import PriceFileError, PriceTable, read_overrides
 from behest_gateway.core.clock import SystemClock
-from behest_gateway.core.prices import cost_nano
+from behest_gateway.core.prices import Band, cost_nano, vector_hash
 from behest_protocol.usage import Usage
 from genai_prices import Usage as TableUsage
 from genai_prices.data_snapshot import get_snapshot
@@ -71,6 +72,26 @@ def test_a_price_has_the_same_hash_as_long_as_it_is_the_same() -> None:
     one, two = PriceTable(Noon(), {}), PriceTable(SystemClock(), {})
 
     assert one.price("openai", "gpt-4o") == two.price("openai", "gpt-4o")
+
+
+def test_cached_audio_has_its_own_price_or_that_of_what_is_cached_or_that_of_audio() -> None:
+    table = PriceTable(Noon(), {})
+    audio = Usage(input=1000, audio_input=1000, cached_read=1000)
+    compared = [("google", "gemini-2.5-flash", 100), ("google", "gemini-2.5-pro", 125), ("openai", "gpt-audio", 32_000)]
+
+    for provider, model, nano_per_token in compared:
+        price = table.price(provider, model)
+        assert price is not None
+        assert cost_nano(audio, price) == 1000 * nano_per_token, model
+
+
+def test_a_price_vector_from_before_cached_audio_had_a_price_keeps_its_hash() -> None:
+    rates = b'{"input":1,"output":2,"cached_read":3,"cache_write":4,"audio_input":5,"audio_output":6,"per_call":7}'
+    old = b'[{"above":0,"rates":%b}]' % rates
+    bands = msgspec.json.decode(old, type=tuple[Band, ...])
+
+    assert msgspec.json.encode(bands) == old
+    assert vector_hash("openai", "m", bands) == "ed52cc35c8cc79908f467d12f1b5379f7e29f9dc08ef40f61b2881537584b4d6"
 
 
 def test_an_operators_own_price_comes_first(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """What a provider says that one call used, in tokens.
 
 The OpenAI dialect counts cached tokens inside `prompt_tokens` and reasoning tokens inside `completion_tokens`.
-`Usage` keeps that convention: `cached_read` is a part of `input`, `reasoning` a part of `output`.
+`Usage` keeps that convention: `cached_read` is a part of `input`, `reasoning` a part of `output`. Some providers that
+speak the dialect leave reasoning out of `completion_tokens`, though they bill it; their `total_tokens` has it.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ def usage_from_openai(raw: object) -> Usage | None:
 
     >>> usage_from_openai({"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11})
     Usage(input=9, output=2, cached_read=0, cache_write=0, reasoning=0, audio_input=0, audio_output=0)
+    >>> usage_from_openai({"prompt_tokens": 20, "completion_tokens": 198, "total_tokens": 623}).output
+    603
     >>> usage_from_openai({"prompt_tokens": -1, "completion_tokens": 2}) is None
     True
     """
@@ -62,9 +65,10 @@ def usage_from_openai(raw: object) -> Usage | None:
     if into is None or out is None:
         return None
     try:
+        prompt, completion = _count(whole, "prompt_tokens"), _count(whole, "completion_tokens")
         usage = Usage(
-            input=_count(whole, "prompt_tokens"),
-            output=_count(whole, "completion_tokens"),
+            input=prompt,
+            output=max(completion, _count(whole, "total_tokens") - prompt),
             cached_read=_count(into, "cached_tokens"),
             cache_write=_count(into, "cache_write_tokens"),
             reasoning=_count(out, "reasoning_tokens"),

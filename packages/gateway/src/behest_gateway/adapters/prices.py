@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from behest_gateway.core.clock import Clock
 from behest_gateway.core.prices import Band, PriceVector, Rates, vector_hash
@@ -22,6 +23,17 @@ if TYPE_CHECKING:
 
 _FEMTO_PER_MTOK = 1_000_000_000
 """Femto-dollars per token for a price of 1 USD per million tokens."""
+
+_KEYS = (
+    "input_mtok",
+    "output_mtok",
+    "cache_read_mtok",
+    "cache_write_mtok",
+    "input_audio_mtok",
+    "output_audio_mtok",
+    "cache_audio_read_mtok",
+    "requests_kcount",
+)
 
 _MINUTE_US = 60_000_000
 _MAX_KEPT = 10_000
@@ -89,14 +101,21 @@ def _at(price: Any, above: int) -> Decimal | None:
     return chosen
 
 
+def _cached_audio(at: dict[str, Decimal | None]) -> int | UnsetType:
+    """What cached audio costs where that is not what other cached tokens cost: without any price for what is cached,
+    it is audio as any other."""
+    own = at["cache_audio_read_mtok"]
+    if own is None and at["cache_read_mtok"] is None:
+        own = at["input_audio_mtok"]
+    return UNSET if own is None else _femto(own)
+
+
 def bands_of(price: ModelPrice) -> tuple[Band, ...] | None:
     """Compile a price of the library, or None when it says nothing of input or output tokens.
 
     The library's tiers apply to the whole call once its input is longer than where they start, as providers bill.
     """
-    keys = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "input_audio_mtok", "output_audio_mtok")
-    named: dict[str, Any] = {key: getattr(price, key, None) for key in keys}
-    named["requests_kcount"] = getattr(price, "requests_kcount", None)
+    named: dict[str, Any] = {key: getattr(price, key, None) for key in _KEYS}
     if named["input_mtok"] is None or named["output_mtok"] is None:
         return None
     starts = {0} | {tier.start for value in named.values() if hasattr(value, "tiers") for tier in value.tiers}
@@ -120,6 +139,7 @@ def bands_of(price: ModelPrice) -> tuple[Band, ...] | None:
                     audio_input=rate("input_audio_mtok", into),
                     audio_output=rate("output_audio_mtok", out),
                     per_call=_femto((at["requests_kcount"] or Decimal(0)) * 1000),
+                    cached_audio=_cached_audio(at),
                 ),
             )
         )

@@ -11,13 +11,17 @@ from typing import Protocol
 
 import msgspec
 from behest_protocol.usage import Usage
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 FEMTO_PER_NANO = 1_000_000
 
 
 class Rates(Struct, frozen=True, kw_only=True):
-    """Femto-dollars per token, by what the token is; `per_call` per call."""
+    """Femto-dollars per token, by what the token is; `per_call` per call.
+
+    Attributes:
+        cached_audio: For audio that was read from the cache; left out where it costs what other cached tokens cost.
+    """
 
     input: int
     output: int
@@ -26,6 +30,7 @@ class Rates(Struct, frozen=True, kw_only=True):
     audio_input: int
     audio_output: int
     per_call: int = 0
+    cached_audio: int | UnsetType = UNSET
 
 
 class Band(Struct, frozen=True, kw_only=True):
@@ -90,17 +95,52 @@ def nano_from_femto(femto: int) -> int:
     return -(-femto // FEMTO_PER_NANO)
 
 
+class Parts(Struct, frozen=True, kw_only=True):
+    """A call's tokens, each in exactly one part."""
+
+    text: int
+    cached_text: int
+    cached_audio: int
+    written_text: int
+    written_audio: int
+    audio: int
+    text_out: int
+    audio_out: int
+
+
+def parts_of(usage: Usage) -> Parts:
+    """Divide a call's tokens, so that none is counted twice.
+
+    A provider says how many tokens were cached and how many were audio, and not how many were both: as few as its
+    counts allow. That is never too cheap, since a cached token of audio saves at least what one of text does.
+    """
+    both = max(0, usage.cached_read + usage.cache_write + usage.audio_input - usage.input)
+    cached_audio = min(both, usage.cached_read)
+    written_audio = both - cached_audio
+    return Parts(
+        text=max(0, usage.input - usage.cached_read - usage.cache_write - usage.audio_input),
+        cached_text=usage.cached_read - cached_audio,
+        cached_audio=cached_audio,
+        written_text=usage.cache_write - written_audio,
+        written_audio=written_audio,
+        audio=usage.audio_input - both,
+        text_out=usage.output - usage.audio_output,
+        audio_out=usage.audio_output,
+    )
+
+
 def cost_nano(usage: Usage, price: PriceVector) -> int:
     """Price a call's usage, in nano-dollars, rounded up once. Each token is billed once, at the rate of what it is."""
-    rates = price.rates_for(usage.input)
-    text_in = max(0, usage.input - usage.cached_read - usage.cache_write - usage.audio_input)
+    rates, parts = price.rates_for(usage.input), parts_of(usage)
     femto = (
-        text_in * rates.input
-        + usage.cached_read * rates.cached_read
-        + usage.cache_write * rates.cache_write
-        + usage.audio_input * rates.audio_input
-        + (usage.output - usage.audio_output) * rates.output
-        + usage.audio_output * rates.audio_output
+        parts.text * rates.input
+        + parts.cached_text * rates.cached_read
+        + parts.cached_audio * (rates.cached_read if rates.cached_audio is UNSET else rates.cached_audio)
+        + parts.written_text * rates.cache_write
+        + parts.written_audio * max(rates.cache_write, rates.audio_input)
+        + parts.audio * rates.audio_input
+        + parts.text_out * rates.output
+        + parts.audio_out * rates.audio_output
         + rates.per_call
     )
     return nano_from_femto(femto)

@@ -40,6 +40,8 @@ _UNBOUNDED_FIELDS = (
     "web_search_options",
 )
 _SERVICE_TIERS = (None, "auto", "default", "flex")
+_CACHE_TTLS = (None, "30m")
+"""What the price table's cache writes are for; a longer life costs more."""
 # Tuples, not sets: what is looked for in them is the caller's, and may be a list.
 _TEXT_PARTS = ("text", "refusal", "input_text", "output_text")
 _TOOL_TYPES = ("function", "custom")
@@ -56,6 +58,9 @@ def _uncovered_field(body: dict[str, Any]) -> str | None:
             return name
     if body.get("service_tier") not in _SERVICE_TIERS:
         return "service_tier"
+    cache = body.get("prompt_cache_options")
+    if cache is not None and not (isinstance(cache, dict) and cast("dict[str, Any]", cache).get("ttl") in _CACHE_TTLS):
+        return "prompt_cache_options"
     modalities = body.get("modalities")
     if modalities is not None and modalities != ["text"]:
         return "modalities"

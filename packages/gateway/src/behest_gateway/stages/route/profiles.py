@@ -5,6 +5,7 @@ from __future__ import annotations
 from behest_gateway.core.exchange import Profile
 
 _REASONING = Profile(max_tokens_field="max_completion_tokens", hides_output=True)
+_THINKING = Profile(hides_output=True)
 _PLAIN = Profile()
 
 _BY_PREFIX: tuple[tuple[str, Profile], ...] = (
@@ -13,6 +14,8 @@ _BY_PREFIX: tuple[tuple[str, Profile], ...] = (
     ("o4", _REASONING),
     ("gpt-5", _REASONING),
     ("gpt-6", _REASONING),
+    ("gemini", _THINKING),
+    ("grok", _THINKING),
 )
 
 
