@@ -40,15 +40,19 @@ from behest_gateway.mint.actions import Minter
 from behest_gateway.mint.signing import MintingKeys
 from behest_gateway.pipeline import Stages
 from behest_gateway.settings import Settings
+from behest_gateway.stages.admit.rules import FRAMING_TOKENS
 from behest_gateway.stages.admit.stage import Admit
 from behest_gateway.stages.authenticate.stage import Authenticate
-from behest_gateway.stages.door.stage import Door
+from behest_gateway.stages.door.addresses import networks_of
+from behest_gateway.stages.door.stage import Door, Doorstep
 from behest_gateway.stages.record.stage import Record
 from behest_gateway.stages.route.stage import Route
 from behest_gateway.stages.upstream.stage import Upstream
 
 OFFICIAL_HOSTS = ("https://api.openai.com/",)
 EXPIRE_EVERY_SECONDS = 30.0
+COUNTED_ADDRESSES = 100_000
+"""How many client addresses are counted at once; some 30 MB."""
 
 _log = logging.getLogger("behest")
 
@@ -127,7 +131,7 @@ def build(settings: Settings) -> Gateway:
     running = Running()
     directory.on_kill(running.stop)
     stages = Stages(
-        door=Door(directory, MemoryRates(), settings.base_domain),
+        door=Door(directory, MemoryRates(), settings.base_domain, FRAMING_TOKENS),
         authenticate=authenticate,
         route=Route(directory, prices, provider),
         admit=Admit(ledger, int(settings.upstream_timeout)),
@@ -189,6 +193,9 @@ def build(settings: Settings) -> Gateway:
 
     front = Front(
         stages=stages,
+        doorstep=Doorstep(
+            MemoryRates(capacity=COUNTED_ADDRESSES), settings.ip_rpm_limit, networks_of(settings.trusted_proxies or "")
+        ),
         directory=directory,
         clock=clock,
         data=data,

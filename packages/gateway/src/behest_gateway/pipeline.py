@@ -60,13 +60,15 @@ class Exchange:
 
     __slots__ = (
         "_attempts", "_first_byte", "_meter", "_open", "_routed", "_stages", "_stream", "_task", "call", "identified",
-        "stopped",
+        "stopped", "visit",
     )  # fmt: skip
 
     def __init__(self, stages: Stages, call: Call) -> None:
         self._stages = stages
         self.call = call
         self.identified: Identified | None = None
+        self.visit = stages.door.visit()
+        """What it took of its rates."""
         self._open: Admitted | None = None
         self._attempts = 0
         self._stream: EventStream | None = None
@@ -93,7 +95,7 @@ class Exchange:
             GatewayError: It was refused, or no attempt brought an answer.
         """
         stages = self._stages
-        entered = stages.door.enter(self.identify())
+        entered = stages.door.enter(self.identify(), self.visit)
         routed = self._routed = stages.route.route(guard(compose(entered)))
         # Nothing was awaited since the switches were asked, so none can have been turned on in between.
         stages.running.add(self)
@@ -102,6 +104,7 @@ class Exchange:
             for plan in routed.plans:
                 if self.stopped is not None:
                     raise self.stopped
+                stages.door.weigh(routed, plan, self.visit)
                 self._task = asyncio.current_task()
                 admitted = await stages.admit.admit(routed, plan)
                 self._open = admitted
@@ -193,6 +196,10 @@ class Exchange:
         usage = meter.usage_at(ending)
         charged = charge(ending, usage, admitted, meter.text_bytes)
         self._open = None
+        if usage is not None or state == "released":
+            self.visit.used(usage.input + usage.output if usage is not None else 0)
+        else:
+            self.visit.used(None)
         if self._stream is not None:
             self._stream.close()
             self._stream = None
@@ -212,13 +219,16 @@ class Exchange:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stages.running.remove(self)
-        if self._open is not None:
-            # Reached only when the answer was not followed to its end: the caller left, or the gateway is stopping.
-            # Neither may keep the settlement from being written, so it runs in a task of its own.
-            settling = asyncio.ensure_future(self._settle(self._open, "caller_left"))
-            await asyncio.wait({settling}, timeout=SETTLE_SECONDS)
-        elif isinstance(error, GatewayError) and self.identified is not None and not self._attempts:
-            self._stages.record.refusal(self.identified, error)
+        try:
+            if self._open is not None:
+                # Reached only when the answer was not followed to its end: the caller left, or the gateway is stopping.
+                # Neither may keep the settlement from being written, so it runs in a task of its own.
+                settling = asyncio.ensure_future(self._settle(self._open, "caller_left"))
+                await asyncio.wait({settling}, timeout=SETTLE_SECONDS)
+            elif isinstance(error, GatewayError) and self.identified is not None and not self._attempts:
+                self._stages.record.refusal(self.identified, error)
+        finally:
+            self.visit.leave()
 
 
 class AnswerStream:

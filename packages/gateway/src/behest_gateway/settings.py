@@ -9,6 +9,8 @@ from typing import Any
 
 from behest_protocol.claims import ISSUERS
 
+from behest_gateway.stages.door.addresses import networks_of
+
 PREFIX = "BEHEST_GATEWAY_"
 
 _TRUE = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -32,6 +34,12 @@ class Settings:
     base_domain: str = _option("localhost", "A host {slug}.{base_domain} serves the project of that slug.")
     issuer: str = _option(ISSUERS[0], "The issuer that minted tokens name.")
     max_body_bytes: int = _option(8 * 1024 * 1024, "The largest request body that is accepted.")
+    ip_rpm_limit: int = _option(
+        120, "Requests a minute of one client address, before its token is looked at; 0 is no limit."
+    )
+    trusted_proxies: str | None = _option(
+        None, "Proxies whose `X-Forwarded-For` is believed: addresses or networks, separated by commas."
+    )
     body_timeout: float = _option(30.0, "Seconds in which a request body must arrive.")
     openai_base_url: str = _option("https://api.openai.com/v1", "The OpenAI-compatible provider to ask.")
     openai_api_key: str | None = _option(None, "The key for that provider.")
@@ -95,6 +103,12 @@ def read_settings(environ: Mapping[str, str], **overrides: Any) -> Settings:
     settings = Settings(**values)
     if settings.synchronous not in ("normal", "full"):
         raise SettingsError(f"{variable_of('synchronous')} must be normal or full")
+    if settings.ip_rpm_limit < 0:
+        raise SettingsError(f"{variable_of('ip_rpm_limit')} must be 0 or more")
+    try:
+        networks_of(settings.trusted_proxies or "")
+    except ValueError as error:
+        raise SettingsError(f"{variable_of('trusted_proxies')}: {error}") from None
     if not settings.openai_base_url.startswith(("http://", "https://")):
         raise SettingsError(f"{variable_of('openai_base_url')} must begin with http:// or https://")
     return settings

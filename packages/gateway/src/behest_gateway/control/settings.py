@@ -11,6 +11,8 @@ from behest_gateway.core.errors import GatewayError, invalid
 from behest_gateway.core.snapshot import ProjectSettings
 
 MAX_RPM = 1_000_000
+MAX_TPM = 1_000_000_000
+MAX_CONCURRENT = 100_000
 MAX_OUTPUT_TOKENS = 1_000_000
 MAX_SYSTEM_PROMPT = 65_536
 MAX_MODEL = 200
@@ -53,8 +55,12 @@ def read_settings(given: Mapping[str, object], base: ProjectSettings) -> Project
                 changes[name] = tuple(dict.fromkeys(_origin(item) for item in _list(value, name)))
             case "rpm_limit":
                 changes[name] = _whole(value, name, MAX_RPM)
-            case "user_rpm_limit":
+            case "user_rpm_limit" | "key_rpm_limit":
                 changes[name] = None if value is None else _whole(value, name, MAX_RPM)
+            case "tpm_limit" | "user_tpm_limit" | "key_tpm_limit":
+                changes[name] = None if value is None else _whole(value, name, MAX_TPM)
+            case "max_concurrent" | "user_max_concurrent" | "key_max_concurrent":
+                changes[name] = None if value is None else _whole(value, name, MAX_CONCURRENT)
             case "max_output_tokens" | "min_output_tokens":
                 changes[name] = _whole(value, name, MAX_OUTPUT_TOKENS)
             case "system_prompt":

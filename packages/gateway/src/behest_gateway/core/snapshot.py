@@ -21,6 +21,9 @@ class ProjectSettings:
         allowed_origins: Origins of pages that may call from a browser, matched exactly.
         rpm_limit: Requests a minute for the whole project.
         user_rpm_limit: Requests a minute for each user; None means a tenth of the project's, at least 3.
+        key_rpm_limit: Requests a minute of the tokens that one API key minted; None in this and what follows: no limit.
+        tpm_limit, user_tpm_limit, key_tpm_limit: Tokens a minute, likewise.
+        max_concurrent, user_max_concurrent, key_max_concurrent: Calls under way at once, likewise.
         max_output_tokens: Written into a call that sets no limit of its own.
         min_output_tokens: An answer shorter than this is not worth its hold; the call is then refused with 402.
         system_prompt: Put before the caller's messages.
@@ -31,6 +34,13 @@ class ProjectSettings:
     allowed_origins: tuple[str, ...] = ()
     rpm_limit: int = 60
     user_rpm_limit: int | None = None
+    key_rpm_limit: int | None = None
+    tpm_limit: int | None = None
+    user_tpm_limit: int | None = None
+    key_tpm_limit: int | None = None
+    max_concurrent: int | None = None
+    user_max_concurrent: int | None = None
+    key_max_concurrent: int | None = None
     max_output_tokens: int = 4096
     min_output_tokens: int = 16
     system_prompt: str | None = None

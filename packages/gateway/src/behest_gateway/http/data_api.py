@@ -124,7 +124,7 @@ class DataApi:
     def _enter(self, request: Request) -> Identified:
         exchange = Exchange(self._stages, call_of(request, self._clock, "read"))
         identified = exchange.identify()
-        self._stages.door.enter(identified)
+        self._stages.door.enter(identified, exchange.visit)
         return identified
 
     async def models(self, request: Request) -> tuple[Identified, Reply]:

@@ -21,10 +21,12 @@ from behest_gateway.http.bridge import AsgiApp, run_asgi
 from behest_gateway.http.data_api import DataApi, call_of
 from behest_gateway.http.exchange import Headers, Reply, Request, Responder
 from behest_gateway.http.health import Health
+from behest_gateway.http.rates import rate_headers
 from behest_gateway.http.render import error_reply, failure, json_reply
 from behest_gateway.mint.actions import Minter
 from behest_gateway.pipeline import Exchange, Stages
-from behest_gateway.stages.door.rules import slug_of
+from behest_gateway.stages.door.rules import rate_refusal, slug_of
+from behest_gateway.stages.door.stage import Doorstep
 
 _log = logging.getLogger("behest.http")
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -42,6 +44,7 @@ class Front:
         self,
         *,
         stages: Stages,
+        doorstep: Doorstep,
         directory: Directory,
         clock: Clock,
         data: DataApi,
@@ -52,6 +55,7 @@ class Front:
         access_log: bool,
     ) -> None:
         self._stages = stages
+        self._doorstep = doorstep
         self._directory = directory
         self._clock = clock
         self._data = data
@@ -119,12 +123,14 @@ class Front:
             responder.reply(Reply(status=204, body=b"", headers=cors.preflight_headers(allowed, request.headers)))
         elif path in self._reads:
             _only(request, "GET")
+            self._arrive(request, responder)
             identified, reply = await self._reads[path](request)
             responder.add(self._cors(request, identified.project))
             responder.reply(reply)
         elif path in mint_api.PATHS:
             responder.add([(b"cache-control", b"no-store")])
             _only(request, "POST")
+            self._arrive(request, responder)
             host_project = self._addressed_for_mint(request)
             responder.reply(await mint_api.mint(self._minter, request, host_project, request.body))
         elif path in self._open_pages:
@@ -156,7 +162,14 @@ class Front:
             return []
         return cors.reply_headers(cors.allows(self._directory, project or self._addressed(request), origin), origin)
 
+    def _arrive(self, request: Request, responder: Responder) -> None:
+        refused = self._doorstep.arrive(request.client[0], request.header(b"x-forwarded-for"))
+        if refused is not None:
+            responder.add(rate_headers([self._doorstep.standing(refused.rate)]))
+            raise rate_refusal(refused)
+
     async def _chat(self, request: Request, responder: Responder) -> None:
+        self._arrive(request, responder)
         exchange = Exchange(self._stages, call_of(request, self._clock, "chat", request.body))
         responder.cancel_when_left(True)
         try:
@@ -164,6 +177,7 @@ class Front:
                 answer = await exchange.answer()
                 if exchange.identified is not None:
                     responder.add(self._cors(request, exchange.identified.project))
+                responder.add(rate_headers(exchange.visit.standings()))
                 await self._data.tell(answer, responder)
                 responder.cancel_when_left(False)
         except asyncio.CancelledError:
@@ -174,6 +188,7 @@ class Front:
                 task.uncancel()
         except GatewayError as error:
             responder.cancel_when_left(False)
+            responder.add(rate_headers(exchange.visit.standings()))
             self._tell(request, responder, error, exchange.identified.project if exchange.identified else None)
 
     async def _manage(self, request: Request, responder: Responder) -> None:

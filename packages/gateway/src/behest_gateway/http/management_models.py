@@ -89,6 +89,23 @@ class SettingsBody(Body):
     user_rpm_limit: int | None = Field(
         default=None, description="Requests a minute for each user; null means a tenth of the project's, at least 3"
     )
+    key_rpm_limit: int | None = Field(
+        default=None, description="Requests a minute of the tokens that one API key minted; null means no limit"
+    )
+    tpm_limit: int | None = Field(default=None, description="Tokens a minute for the project; null means no limit")
+    user_tpm_limit: int | None = Field(default=None, description="Tokens a minute for each user; null means no limit")
+    key_tpm_limit: int | None = Field(
+        default=None, description="Tokens a minute of the tokens that one API key minted; null means no limit"
+    )
+    max_concurrent: int | None = Field(
+        default=None, description="Calls under way at once for the project; null means no limit"
+    )
+    user_max_concurrent: int | None = Field(
+        default=None, description="Calls under way at once for each user; null means no limit"
+    )
+    key_max_concurrent: int | None = Field(
+        default=None, description="Calls under way at once of the tokens that one API key minted; null means no limit"
+    )
     max_output_tokens: int = Field(default_factory=int, description="For calls that set no limit", examples=[4096])
     min_output_tokens: int = Field(
         default_factory=int, description="A call that can afford fewer is refused with 402", examples=[16]
@@ -108,6 +125,13 @@ class SettingsOut(BaseModel):
     allowed_origins: list[str]
     rpm_limit: int
     user_rpm_limit: int | None
+    key_rpm_limit: int | None
+    tpm_limit: int | None
+    user_tpm_limit: int | None
+    key_tpm_limit: int | None
+    max_concurrent: int | None
+    user_max_concurrent: int | None
+    key_max_concurrent: int | None
     max_output_tokens: int
     min_output_tokens: int
     system_prompt: str | None

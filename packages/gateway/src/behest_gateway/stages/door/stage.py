@@ -1,25 +1,29 @@
-"""Address a call, and let its caller in."""
+"""Address a call, let its caller in, and weigh what it asks for."""
 
 from __future__ import annotations
 
 from behest_gateway.core.errors import GatewayError
-from behest_gateway.core.exchange import Addressed, Call, Entered, Identified
+from behest_gateway.core.exchange import Addressed, Call, Entered, Identified, Plan, Routed
 from behest_gateway.core.snapshot import Directory
 from behest_gateway.stages.door import rules
-from behest_gateway.stages.door.ports import Rates
+from behest_gateway.stages.door.addresses import Network, client_of
+from behest_gateway.stages.door.ports import Rate, Rates, Refused, Standing
+from behest_gateway.stages.door.visit import Visit
 
 
 class Door:
-    """The two steps around authentication.
+    """The steps around authentication.
 
     Args:
         base_domain: A host `{slug}.{base_domain}` addresses the project of that slug.
+        framing: Tokens that a provider adds around a conversation, at most.
     """
 
-    def __init__(self, directory: Directory, rates: Rates, base_domain: str) -> None:
+    def __init__(self, directory: Directory, rates: Rates, base_domain: str, framing: int = 0) -> None:
         self._directory = directory
         self._rates = rates
         self._base_domain = base_domain
+        self._framing = framing
 
     def address(self, call: Call) -> Addressed:
         """Find the project that the host names, if it names one.
@@ -35,7 +39,11 @@ class Door:
             raise GatewayError("not_found", f"No project is served at {call.host}. Check the project's slug.")
         return Addressed(call, project)
 
-    def enter(self, identified: Identified) -> Entered:
+    def visit(self) -> Visit:
+        """What one call will take of its rates; nothing is taken yet."""
+        return Visit(self._rates)
+
+    def enter(self, identified: Identified, visit: Visit) -> Entered:
         """Let a caller in, or say why not.
 
         Raises:
@@ -50,7 +58,49 @@ class Door:
             killed = rules.switch_refusal(identified, switches)
             if killed is not None:
                 raise killed
-        rate, taken = self._rates.take(rules.rates_of(identified))
-        if not taken.allowed:
-            raise rules.rate_refusal(rate, taken)
+        refused = visit.enter(rules.rates_of(identified))
+        if refused is not None:
+            raise rules.rate_refusal(refused)
         return Entered(identified)
+
+    def weigh(self, routed: Routed, plan: Plan, visit: Visit) -> None:
+        """Take the most tokens that an attempt can use, where tokens are limited by the minute.
+
+        Raises:
+            GatewayError: `rate_limited`, not to be tried again when the attempt is larger than a whole minute's limit.
+        """
+        rates = rules.token_rates_of(routed.guarded.composed.identified)
+        if not rates:
+            return
+        tokens = rules.most_tokens(routed, plan, self._framing)
+        refused = visit.weigh(rates, tokens)
+        if refused is not None:
+            raise rules.rate_refusal(refused, tokens)
+
+
+class Doorstep:
+    """Counts addresses, before anything is read of who they say they are.
+
+    Args:
+        per_minute: Requests a minute of one address; 0 counts nothing.
+        trusted: Proxies that are believed when they say for whom they ask.
+    """
+
+    def __init__(self, rates: Rates, per_minute: int, trusted: tuple[Network, ...] = ()) -> None:
+        self._rates = rates
+        self._per_minute = per_minute
+        self._trusted = trusted
+
+    def arrive(self, peer: str, forwarded_for: str | None) -> Refused | None:
+        """Count one request for an address, or say that it has made too many."""
+        if not self._per_minute:
+            return None
+        client = client_of(peer, forwarded_for, self._trusted)
+        if client is None:
+            return None
+        taken = self._rates.take((Rate("ip", "requests", ("ip", client), self._per_minute),))
+        return taken if isinstance(taken, Refused) else None
+
+    def standing(self, rate: Rate) -> Standing:
+        """How an address stands now."""
+        return self._rates.standing(rate)
