@@ -145,8 +145,8 @@ def test_architecture_draws_every_stage() -> None:
     assert stages == set(re.findall(r"stages/(\w+)", drawn))
     order = re.findall(r"stages/(\w+(?: \(\w+\))?)", drawn)
     assert order == [
-        "door (address)", "authenticate", "door (enter)", "compose", "guard", "route", "admit", "upstream", "meter",
-        "record",
+        "door (address)", "authenticate", "door (enter)", "compose", "guard", "route", "door (weigh)", "admit",
+        "upstream", "meter", "record",
     ]  # fmt: skip
 
 

@@ -276,7 +276,7 @@ def test_a_rate_is_a_rate_limit_error_with_a_time_to_wait(openai_sdk: Client, ne
     assert (told["class"], told["status"], told["code"]) == ("RateLimitError", 429, "rate_limited")
     assert (told["type"], told["should_retry"]) == ("rate_limit_error", "true")
     assert 20 <= int(told["retry_after"]) <= 30
-    assert told["body"]["details"] == {"scope": "user", "limit": 2, "window": "minute"}
+    assert told["body"]["details"] == {"scope": "user", "measure": "requests", "limit": 2, "window": "minute"}
 
 
 @pytest.mark.parametrize("stream", [False, True])

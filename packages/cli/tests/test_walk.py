@@ -29,6 +29,29 @@ def test_a_newcomer_walks_from_tenant_to_chat(behest: Behest, operator: Behest, 
     assert "This cost $0.0000" in answer.err
 
 
+def test_every_rate_can_be_chosen_when_a_project_is_made(operator: Behest) -> None:
+    tenant = operator("tenant", "create", "Rates", "--json").json
+    chosen = {
+        name: number
+        for number, name in enumerate(
+            (
+                "rpm_limit", "user_rpm_limit", "key_rpm_limit", "tpm_limit", "user_tpm_limit", "key_tpm_limit",
+                "max_concurrent", "user_max_concurrent", "key_max_concurrent",
+            ),
+            start=50,
+        )
+    }  # fmt: skip
+    flags = [
+        word
+        for name, value in chosen.items()
+        for word in ("--" + name.removesuffix("_limit").replace("_", "-"), str(value))
+    ]
+
+    project = operator("project", "create", "Limited", "--tenant", tenant["id"], *flags, "--json").json
+
+    assert {name: project["settings"][name] for name in chosen} == chosen
+
+
 def test_tables_show_what_json_holds(operator: Behest, project: dict[str, Any]) -> None:
     listed = operator("project", "list")
     shown = operator("project", "show", project["slug"])

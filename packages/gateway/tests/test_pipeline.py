@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -24,9 +25,10 @@ from behest_gateway.core.snapshot import ProjectSettings, ProjectSnapshot, Verif
 from behest_gateway.core.switches import Running, Switch
 from behest_gateway.pipeline import Exchange, Stages
 from behest_gateway.stages.admit.ports import Ask, Exhausted
-from behest_gateway.stages.admit.rules import amounts_of
+from behest_gateway.stages.admit.rules import FRAMING_TOKENS, amounts_of
 from behest_gateway.stages.admit.stage import Admit
 from behest_gateway.stages.authenticate.stage import Authenticate
+from behest_gateway.stages.door.ports import Rate
 from behest_gateway.stages.door.stage import Door
 from behest_gateway.stages.record.stage import Record
 from behest_gateway.stages.route.stage import Route
@@ -64,6 +66,8 @@ class World:
         self.running = Running()
         self.directory.on_kill(self.running.stop)
         self.held_up: asyncio.Event | None = None
+        self.rates = MemoryRates()
+        self.settings = ProjectSettings(max_output_tokens=50)
 
     # the sender and its reply
 
@@ -133,14 +137,15 @@ class World:
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
         directory.publish_verification_key(VerificationKey(kid="k", tenant_id="t", public_pem=public.decode()))
-        settings = ProjectSettings(max_output_tokens=50)
         directory.publish_project(
-            ProjectSnapshot(id="p", tenant_id="t", name="P", slug="p", budgets=BudgetSet((BUDGET,)), settings=settings)
+            ProjectSnapshot(
+                id="p", tenant_id="t", name="P", slug="p", budgets=BudgetSet((BUDGET,)), settings=self.settings
+            )
         )
         clock = SystemClock()
         provider = Provider(name="openai", base_url="http://provider/v1", api_key="sk", official=False)
         stages = Stages(
-            door=Door(directory, MemoryRates(), "localhost"),
+            door=Door(directory, self.rates, "localhost", FRAMING_TOKENS),
             authenticate=Authenticate(directory, clock, frozenset({"behest"})),
             route=Route(directory, PriceTable(clock, {}), provider),
             admit=Admit(self, 60),
@@ -479,3 +484,113 @@ async def test_a_switch_that_is_off_again_stops_nothing() -> None:
     world.directory.withdraw_switch(SWITCHES[0])
 
     assert b"".join(await _told(world, world.exchange(stream=True))) == _event("hi", "stop") + DONE
+
+
+# -- rates
+
+TPM = 10_000
+TOKENS = Rate("project", "tokens", ("project tokens", "p"), TPM)
+CALLS = Rate("project", "concurrency", ("project calls", "p"), 5)
+REQUESTS = Rate("user", "requests", ("user", "p", "u"), 6)
+ANSWER = json.encode({"choices": [{"finish_reason": "stop"}], "usage": {"prompt_tokens": 5, "completion_tokens": 2}})
+NO_USAGE = json.encode({"choices": [{"finish_reason": "stop"}]})
+ALL = -1
+
+
+def _limited(*chunks: bytes | SendError, status: int = 200, stream: bool = True, **limits: int) -> World:
+    """A world with rates, in which no time passes for them."""
+    world = World(*chunks, status=status, stream=stream)
+    world.rates = MemoryRates(lambda: 0.0)
+    rates: dict[str, Any] = {"tpm_limit": TPM, "max_concurrent": 5, "user_rpm_limit": 6, **limits}
+    world.settings = dataclasses.replace(world.settings, **rates)
+    return world
+
+
+def _left(world: World) -> tuple[int, int, int]:
+    """Tokens, places and requests that are left."""
+    tokens, places, requests = (world.rates.standing(rate).remaining for rate in (TOKENS, CALLS, REQUESTS))
+    return tokens, places, requests
+
+
+def _most(world: World) -> int:
+    """The tokens that an attempt may use: the bytes of what was sent, without its limit of output, and that limit."""
+    payload = json.encode({name: value for name, value in world.sent.items() if name != "max_tokens"})
+    return len(payload) + FRAMING_TOKENS + 50
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("chunks", "status", "until", "then", "kept"),
+    [
+        ((_event("hi", "stop"), USAGE + DONE), 200, None, None, 7),
+        ((_event("hi", "stop"), DONE), 200, None, None, ALL),
+        ((_event("hi"), SendError("broken", "reset")), 200, None, None, ALL),
+        ((SendError("timed_out", "silence"),), 200, None, None, ALL),
+        ((b"{}",), 400, None, None, 0),
+        ((_event("hi"), b"wait"), 200, "   waiting", "leave", ALL),
+        ((_event("hi"), b"wait"), 200, "   waiting", "kill", ALL),
+        ((b"wait",), 200, "   hold", "leave", 0),
+        ((b"wait",), 200, "   hold", "kill", 0),
+        ((b"wait",), 200, "   refused a hold", None, 0),
+    ],
+)
+async def test_every_ending_gives_its_place_back_and_the_tokens_that_it_surely_did_not_use(
+    chunks: tuple[bytes | SendError, ...], status: int, until: str | None, then: str | None, kept: int, stream: bool
+) -> None:
+    if not stream and status == 200:
+        chunks = tuple(
+            {7: ANSWER, ALL: NO_USAGE}[kept] if isinstance(chunk, bytes) and chunk != b"wait" else chunk
+            for chunk in chunks[-1:]
+        )
+    world = _limited(*chunks, status=status, stream=stream)
+    world.held_up = asyncio.Event() if until == "   hold" else None
+    world.exhausted = until == "   refused a hold"
+    exchange = world.exchange(stream=stream)
+
+    async def ask() -> None:
+        with contextlib.suppress(GatewayError):
+            if stream:
+                await _told(world, exchange)
+            else:
+                async with exchange:
+                    await exchange.answer()
+
+    asking = asyncio.create_task(ask())
+    if until is not None:
+        await _until(world, until)
+    if then is not None:
+        assert _left(world)[1:] == (4, 5)
+        assert _left(world)[0] < TPM - 50
+        if then == "kill":
+            world.directory.publish_switch(SWITCHES[0])
+        else:
+            asking.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asking
+
+    assert _left(world) == (TPM - (_most(world) if kept == ALL else kept), 5, 5)
+
+
+async def test_a_call_that_is_larger_than_a_whole_minute_takes_nothing_and_holds_no_money() -> None:
+    world = _limited(ANSWER, ANSWER, stream=False, tpm_limit=200)
+    async with world.exchange() as exchange:
+        await exchange.answer()
+    before = _left(world)
+
+    with pytest.raises(GatewayError) as caught:
+        async with world.exchange(max_tokens=130) as exchange:
+            await exchange.answer()
+
+    assert (caught.value.code, caught.value.retryable, caught.value.retry_after) == ("rate_limited", False, None)
+    assert (caught.value.details or {})["scope"] == "project"
+    assert _left(world) == (before[0], 5, 5)
+    assert world.diary.count("   hold") == 1
+
+
+async def test_a_call_without_rates_of_tokens_or_places_keeps_no_count_of_them() -> None:
+    world = World(ANSWER, stream=False)
+
+    async with world.exchange() as exchange:
+        await exchange.answer()
+        assert [standing.rate.measure for standing in exchange.visit.standings()] == ["requests", "requests"]
+        assert len(world.rates) == 2

@@ -24,10 +24,12 @@ def test_what_is_given_is_laid_over_what_was_there() -> None:
 
 def test_null_and_empty_take_a_setting_away() -> None:
     base = ProjectSettings(
-        allowed_models=("a",), allowed_origins=("https://a.example",), user_rpm_limit=5, system_prompt="x"
+        allowed_models=("a",), allowed_origins=("https://a.example",), user_rpm_limit=5, tpm_limit=9, system_prompt="x"
     )
 
-    given: dict[str, Any] = {"allowed_models": None, "allowed_origins": [], "user_rpm_limit": None, "system_prompt": ""}
+    given: dict[str, Any] = {
+        "allowed_models": None, "allowed_origins": [], "user_rpm_limit": None, "tpm_limit": None, "system_prompt": ""
+    }  # fmt: skip
 
     assert read_settings(given, base) == DEFAULTS
 
@@ -47,6 +49,13 @@ def test_settings_are_shown_as_json_and_read_back() -> None:
         "allowed_origins": ["https://a.example"],
         "rpm_limit": 60,
         "user_rpm_limit": None,
+        "key_rpm_limit": None,
+        "tpm_limit": None,
+        "user_tpm_limit": None,
+        "key_tpm_limit": None,
+        "max_concurrent": None,
+        "user_max_concurrent": None,
+        "key_max_concurrent": None,
         "max_output_tokens": 4096,
         "min_output_tokens": 16,
         "system_prompt": None,
@@ -123,6 +132,13 @@ def test_an_origin_that_can_never_match_is_refused_with_the_reason(origin: objec
         ({"rpm_limit": 60.0}, "rpm_limit"),
         ({"rpm_limit": None}, "rpm_limit"),
         ({"user_rpm_limit": 0}, "user_rpm_limit"),
+        ({"key_rpm_limit": 1_000_001}, "key_rpm_limit"),
+        ({"tpm_limit": 0}, "tpm_limit"),
+        ({"user_tpm_limit": 1_000_000_001}, "user_tpm_limit"),
+        ({"key_tpm_limit": "1000"}, "key_tpm_limit"),
+        ({"max_concurrent": 0}, "max_concurrent"),
+        ({"user_max_concurrent": True}, "user_max_concurrent"),
+        ({"key_max_concurrent": 100_001}, "key_max_concurrent"),
         ({"max_output_tokens": 0}, "max_output_tokens"),
         ({"max_output_tokens": 1_000_001}, "max_output_tokens"),
         ({"min_output_tokens": 0}, "min_output_tokens"),

@@ -31,6 +31,24 @@ def create(
     ] = None,
     rpm: Annotated[int | None, typer.Option("--rpm", min=1, help="Requests per minute of the whole project.")] = None,
     user_rpm: Annotated[int | None, typer.Option("--user-rpm", min=1, help="Requests per minute of each user.")] = None,
+    key_rpm: Annotated[
+        int | None, typer.Option("--key-rpm", min=1, help="Requests per minute of what one API key minted.")
+    ] = None,
+    tpm: Annotated[int | None, typer.Option("--tpm", min=1, help="Tokens per minute of the whole project.")] = None,
+    user_tpm: Annotated[int | None, typer.Option("--user-tpm", min=1, help="Tokens per minute of each user.")] = None,
+    key_tpm: Annotated[
+        int | None, typer.Option("--key-tpm", min=1, help="Tokens per minute of what one API key minted.")
+    ] = None,
+    max_concurrent: Annotated[
+        int | None, typer.Option("--max-concurrent", min=1, help="Calls under way at once, of the whole project.")
+    ] = None,
+    user_max_concurrent: Annotated[
+        int | None, typer.Option("--user-max-concurrent", min=1, help="Calls under way at once, of each user.")
+    ] = None,
+    key_max_concurrent: Annotated[
+        int | None,
+        typer.Option("--key-max-concurrent", min=1, help="Calls under way at once, of what one API key minted."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Create a project; its settings are deployed at once."""
@@ -39,6 +57,13 @@ def create(
         "allowed_origins": allow_origin or None,
         "rpm_limit": rpm,
         "user_rpm_limit": user_rpm,
+        "key_rpm_limit": key_rpm,
+        "tpm_limit": tpm,
+        "user_tpm_limit": user_tpm,
+        "key_tpm_limit": key_tpm,
+        "max_concurrent": max_concurrent,
+        "user_max_concurrent": user_max_concurrent,
+        "key_max_concurrent": key_max_concurrent,
     }
     given = {field: value for field, value in settings.items() if value is not None}
     body = {"tenant_id": gateway.tenant_id(tenant), "name": name, "slug": slug, "settings": given or None}

@@ -76,12 +76,13 @@ class MemoryRates:
     """Counts in dictionaries. A key that has had its rest is forgotten, two for each that is taken.
 
     Args:
-        now: Seconds of a clock that never goes back.
+        monotonic: Seconds of a clock that never goes back.
         capacity: How many keys are remembered; beyond that, the one that was taken longest ago is forgotten.
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic, capacity: int | None = None) -> None:
-        self.now = now
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic, capacity: int | None = None) -> None:
+        self._monotonic = monotonic
+        self._start = monotonic()
         self._capacity = capacity
         self._buckets: OrderedDict[tuple[str, ...], _Bucket] = OrderedDict()
         self._under_way: dict[tuple[str, ...], int] = {}
@@ -89,6 +90,10 @@ class MemoryRates:
     def __len__(self) -> int:
         """How many keys are remembered."""
         return len(self._buckets) + len(self._under_way)
+
+    def now(self) -> float:
+        """Seconds since the beginning; small numbers, because sums of fractions lose less in them."""
+        return self._monotonic() - self._start
 
     def take(self, rates: tuple[Rate, ...], cost: int = 1) -> Ticket | Refused:
         now = self.now()
