@@ -382,6 +382,30 @@ def test_a_limit_of_the_providers_is_tried_again_after_the_time_that_it_told(ope
     assert [(row.state, row.status) for row in world.rows()] == [("released", 429), ("settled", 200)]
 
 
+def test_a_place_that_is_taken_is_tried_again_after_the_time_that_was_told(
+    openai_sdk: Client, new_world: NewWorld
+) -> None:
+    world = new_world(user_max_concurrent=1)
+    world.script({"when": {"contains": "slow"}, "completion_tokens": 50, "token_delay_ms": 40})
+    world.script({"reply": "At last."})
+    openai_sdk.run("version")
+
+    with world.stream("Be slow"):
+        made = openai_sdk.run("requests_made", **at(world, max_retries=6))
+
+    assert (made["status"], made["text"]) == (200, "At last.")
+    assert 2 <= len(made["retries"]) <= 5  # about two seconds of waiting, one at a time
+
+
+def test_a_call_that_is_too_large_for_its_rate_of_tokens_is_asked_for_once(
+    openai_sdk: Client, new_world: NewWorld
+) -> None:
+    world = new_world(tpm_limit=100)
+
+    assert openai_sdk.run("requests_made", **at(world, max_retries=2)) == {"retries": ["0"], "status": 429}
+    assert world.bill() == []
+
+
 def test_a_passing_failure_of_the_providers_is_tried_again_and_paid_once(openai_sdk: Client, world: World) -> None:
     world.script({"times": 1, "fault": {"kind": "status", "status": 500}})
     world.script({"reply": "At last."})

@@ -10,6 +10,10 @@ Network = IPv4Network | IPv6Network
 _V6_PREFIX = 64
 """What one customer gets of IPv6 at least, and may take any address of."""
 
+_MOST_PROXIES = 16
+_LONGEST_ADDRESS = 64
+"""Characters of an address with a zone and a port, or fewer; what is longer is not even looked at."""
+
 
 def networks_of(text: str) -> tuple[Network, ...]:
     """Read networks that are separated by commas, such as `10.0.0.0/8, fd00::/8, 192.0.2.7`.
@@ -46,8 +50,8 @@ def client_of(peer: str, forwarded_for: str | None, trusted: tuple[Network, ...]
     """
     address = _address(peer)
     if trusted and forwarded_for and address is not None and _is_in(address, trusted):
-        for said in reversed(forwarded_for.split(",")):
-            nearer = _address(said)
+        for said in reversed(forwarded_for.rsplit(",", _MOST_PROXIES)):
+            nearer = _address(said) if len(said) <= _LONGEST_ADDRESS else None
             if nearer is None:
                 break
             address = nearer
