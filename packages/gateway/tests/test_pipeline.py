@@ -571,6 +571,19 @@ async def test_every_ending_gives_its_place_back_and_the_tokens_that_it_surely_d
     assert _left(world) == (TPM - (_most(world) if kept == ALL else kept), 5, 5)
 
 
+async def test_a_stream_that_is_left_keeps_the_tokens_that_it_is_charged_for() -> None:
+    world = _limited(_event("hi"), b"wait")
+    following = asyncio.create_task(_told(world, world.exchange(stream=True, max_tokens=5000)))
+    await _until(world, "   waiting")
+
+    following.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await following
+
+    bytes_that_came, may_be_in_flight = 2, 64
+    assert _left(world)[0] == TPM - (_most(world) - 50 + bytes_that_came + may_be_in_flight)
+
+
 async def test_a_call_that_is_larger_than_a_whole_minute_takes_nothing_and_holds_no_money() -> None:
     world = _limited(ANSWER, ANSWER, stream=False, tpm_limit=200)
     async with world.exchange() as exchange:

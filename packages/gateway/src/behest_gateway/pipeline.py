@@ -196,10 +196,7 @@ class Exchange:
         usage = meter.usage_at(ending)
         charged = charge(ending, usage, admitted, meter.text_bytes)
         self._open = None
-        if usage is not None or state == "released":
-            self.visit.used(usage.input + usage.output if usage is not None else 0)
-        else:
-            self.visit.used(None)
+        self.visit.used(charged.amounts.tokens)
         if self._stream is not None:
             self._stream.close()
             self._stream = None

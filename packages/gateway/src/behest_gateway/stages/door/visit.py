@@ -39,11 +39,11 @@ class Visit:
         self._tokens = taken
         return None
 
-    def used(self, tokens: int | None) -> None:
-        """An attempt ended: give back what it did not use. None when nobody knows what it used; it then keeps all."""
-        if self._tokens is not None and tokens is not None:
+    def used(self, tokens: int) -> None:
+        """An attempt ended: give back what it did not use."""
+        if self._tokens is not None:
             self._tokens.give_back(tokens)
-        self._tokens = None
+            self._tokens = None
 
     def leave(self) -> None:
         """The call is over, however it ended. Tokens of an attempt that was never made are given back whole."""
