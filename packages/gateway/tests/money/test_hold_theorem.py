@@ -240,10 +240,12 @@ def _theorem(price: PriceVector, limits: tuple[int, ...], steps: list[Ask | int]
             claims = tuple((b, b.subject_of(USERS[step.user], None, None, None)) for b in mine)
 
             def affordable(left: Left, ask: Any = ask) -> tuple[int, Amounts] | None:
-                tokens = admit_rules.affordable_tokens(ask, left)
-                return None if tokens is None else (tokens, admit_rules.amounts_of(ask, tokens))
+                return admit_rules.affordable(ask, left)
 
-            held = counters.hold(claims, NOW, affordable, admit_rules.amounts_of(ask, ask.min_tokens))
+            def least(ask: Any = ask) -> Amounts:
+                return admit_rules.amounts_of(ask, ask.min_tokens)
+
+            held = counters.hold(claims, NOW, affordable, least)
             if isinstance(held, Refused):
                 assert held.short is not None
                 continue
@@ -347,7 +349,11 @@ def _call_price_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _hold_shrunk_to_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admit_rules, "affordable_tokens", lambda ask, left: ask.max_tokens if left.nano > 0 else None)
+    monkeypatch.setattr(
+        admit_rules,
+        "affordable",
+        lambda ask, left: (ask.max_tokens, admit_rules.amounts_of(ask, ask.max_tokens)) if left.nano > 0 else None,
+    )
 
 
 def _replaced(ask: Any, **changes: Any) -> Any:

@@ -122,7 +122,13 @@ class Counters:
         spent = self._account(budget, subject, now_us).spent
         return slice_ends(min((id for id, n in spent.items() if n and id >= since), default=window.id), budget.hours)
 
-    def hold(self, claims: tuple[Claim, ...], now_us: int, affordable: Affordable, least: Amounts) -> Granted | Refused:
+    def spent(self, budget: Budget, subject: str, now_us: int) -> int:
+        """What a counter of a budget has spent, at an instant."""
+        return self._sums(budget, subject, now_us)[0]
+
+    def hold(
+        self, claims: tuple[Claim, ...], now_us: int, affordable: Affordable, least: Callable[[], Amounts]
+    ) -> Granted | Refused:
         """Hold in all of the budgets, or in none.
 
         Args:
@@ -131,13 +137,13 @@ class Counters:
         """
         granted = affordable(self.left(claims, now_us))
         if granted is None:
-            return self._refusal(claims, now_us, least)
+            return self._refusal(claims, now_us, least())
         max_tokens, amounts = granted
         slots: list[Slot] = []
         would_refuse: list[Claim] = []
         for budget, subject in claims:
             unit = budget.unit_index
-            if not budget.is_enforced and max(0, self.state(budget, subject, now_us).left) < least[unit]:
+            if not budget.is_enforced and max(0, self.state(budget, subject, now_us).left) < least()[unit]:
                 would_refuse.append((budget, subject))
             slot = Slot(budget.id, subject, budget.window_at(now_us).id, unit)
             slots.append(slot)

@@ -27,13 +27,13 @@ from behest_gateway.adapters.sql.queries import load
 from behest_gateway.core.alerts import EXCEEDED, Alert, alert_window, passed
 from behest_gateway.core.budgets import NOTHING, Amounts, Budget, BudgetState, Slot
 from behest_gateway.core.clock import Clock
-from behest_gateway.core.counters import Claim, Counters, Left, Refused
+from behest_gateway.core.counters import Claim, Counters, Refused
 from behest_gateway.core.errors import GatewayError
 from behest_gateway.core.exchange import Entry, Hold, Outcome
 from behest_gateway.core.prices import PriceVector
 from behest_gateway.core.windows import DAY, counts_from
 from behest_gateway.stages.admit.ports import Ask, Exhausted
-from behest_gateway.stages.admit.rules import affordable_tokens, amounts_of
+from behest_gateway.stages.admit.rules import affordable, amounts_of
 
 _log = logging.getLogger("behest.ledger")
 _SQL = load("ledger")
@@ -164,17 +164,14 @@ class SqlLedger:
             [(b, b.subject_of(user_ref, entry.session_id, entry.thread_id, entry.api_key_id)) for b in budgets]
         )
 
-        def affordable(left: Left) -> tuple[int, Amounts] | None:
-            tokens = affordable_tokens(ask, left)
-            return None if tokens is None else (tokens, amounts_of(ask, tokens))
-
-        least = amounts_of(ask, ask.min_tokens)
         # By the instant that is in the row, so that every counter can be added up from the ledger again.
-        held = self._counters.hold(claims, entry.started_at, affordable, least)
+        held = self._counters.hold(
+            claims, entry.started_at, lambda left: affordable(ask, left), lambda: amounts_of(ask, ask.min_tokens)
+        )
         if isinstance(held, Refused):
             if held.short is not None:
                 self._note_refusals(entry, ((held.short.budget, held.subject),))
-            return Exhausted(state=held.short, needed=least)
+            return Exhausted(state=held.short, needed=amounts_of(ask, ask.min_tokens))
         if held.would_refuse:
             self._note_refusals(entry, held.would_refuse)
         hold = Hold(
@@ -292,10 +289,14 @@ class SqlLedger:
     def _watch(self, entry: Entry, claims: tuple[Claim, ...], charged: Amounts) -> None:
         """Look whether what was just spent took a budget past one of its thresholds."""
         for budget, subject in claims:
-            if not budget.thresholds or not charged[budget.unit_index]:
+            amount = charged[budget.unit_index]
+            if not amount or not budget.thresholds:
+                continue
+            spent = self._counters.spent(budget, subject, entry.started_at)
+            if spent * 100 < budget.thresholds[0] * budget.limit:
                 continue
             state = self._counters.state(budget, subject, entry.started_at)
-            for percent in passed(state, state.spent - charged[budget.unit_index]):
+            for percent in passed(state, state.spent - amount):
                 self._alert(entry, state, subject, percent)
 
     def refuse(self, entry: Entry, outcome: Outcome) -> None:

@@ -116,8 +116,9 @@ def amounts_of(ask: Ask, tokens: int) -> Amounts:
     )
 
 
-def affordable_tokens(ask: Ask, left: Left) -> int | None:
-    """The limit of output that what is left pays for, up to what was wished for; None when it pays for too little.
+def affordable(ask: Ask, left: Left) -> tuple[int, Amounts] | None:
+    """The limit of output that what is left pays for, up to what was wished for, and what to hold for it; None when it
+    pays for too little.
 
     What costs nothing is never refused for money.
     """
@@ -127,6 +128,8 @@ def affordable_tokens(ask: Ask, left: Left) -> int | None:
     wished = amounts_of(ask, ask.max_tokens)
     if requests < 1:
         return None
+    if wished.nano <= nano and wished.tokens <= tokens:
+        return ask.max_tokens, wished
     limit = ask.max_tokens
     if wished.nano > max(0, nano):
         if ask.token_femto == 0:
@@ -134,7 +137,7 @@ def affordable_tokens(ask: Ask, left: Left) -> int | None:
         limit = (nano * FEMTO_PER_NANO - ask.fixed_femto) // ask.token_femto
     if wished.tokens > max(0, tokens):
         limit = min(limit, (tokens - ask.input_tokens) // ask.choices)
-    return limit if limit >= ask.min_tokens else None
+    return (limit, amounts_of(ask, limit)) if limit >= ask.min_tokens else None
 
 
 _WHOSE = {
