@@ -351,19 +351,19 @@ def proxied(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Gen
 
 def test_an_address_above_its_rate_is_refused_before_anybody_looks_at_its_token(proxied: World) -> None:
     nonsense = {"Authorization": "Bearer nonsense", "X-Forwarded-For": "203.0.113.1"}
-    mint = {"Authorization": f"Bearer {proxied.api_key}", "X-Forwarded-For": "198.51.100.9, 203.0.113.1"}
-    good = {**proxied.bearer(), "X-Forwarded-For": "203.0.113.1"}
+    guess = {"Authorization": f"Bearer behest_sk_live_{'0' * 32}", "X-Forwarded-For": "198.51.100.9, 203.0.113.1"}
+    unseen = {**proxied.bearer("nobody saw this token"), "X-Forwarded-For": "203.0.113.1"}
 
     answers = [
         proxied.client.post(CHAT, json={}, headers=nonsense),
-        proxied.client.post("/v1/auth/mint", json={"user_id": "ada"}, headers=mint),
-        proxied.client.get("/v1/models", headers=good),
+        proxied.client.post("/v1/auth/mint", json={"user_id": "ada"}, headers=guess),
+        proxied.client.get("/v1/models", headers=nonsense),
         proxied.client.post(CHAT, json={}, headers=nonsense),
-        proxied.client.post("/v1/auth/mint", json={"user_id": "ada"}, headers=mint),
-        proxied.client.post(CHAT, json={"messages": messages()}, headers=good),
+        proxied.client.post("/v1/auth/mint", json={"user_id": "ada"}, headers=guess),
+        proxied.client.post(CHAT, json={"messages": messages()}, headers=unseen),
     ]
 
-    assert [answer.status_code for answer in answers] == [401, 200, 200, 429, 429, 429]
+    assert [answer.status_code for answer in answers] == [401, 401, 401, 429, 429, 429]
     for answer in answers[3:]:
         assert refusal(answer) == {"scope": "ip", "measure": "requests", "limit": 3, "window": "minute"}
         assert 15 <= int(answer.headers["retry-after"]) <= 20
@@ -373,13 +373,27 @@ def test_an_address_above_its_rate_is_refused_before_anybody_looks_at_its_token(
     assert proxied.rows()[-1].user_id == proxied.user
 
 
+def test_what_was_verified_before_is_not_counted_for_its_address(proxied: World) -> None:
+    place = {"X-Forwarded-For": "203.0.113.5"}
+    token = {**proxied.bearer("a page's user"), **place}
+    key = {"Authorization": f"Bearer {proxied.api_key}", **place}
+
+    reads = [proxied.client.get("/v1/models", headers=token).status_code for _ in range(6)]
+    mints = [
+        proxied.client.post("/v1/auth/mint", json={"user_id": f"u{number}"}, headers=key).status_code
+        for number in range(6)
+    ]
+
+    assert (reads, mints) == ([200] * 6, [200] * 6)
+
+
 def test_a_network_of_ipv6_counts_as_one(proxied: World) -> None:
     codes = [
-        proxied.client.get("/v1/models", headers={**proxied.bearer(), "X-Forwarded-For": f"2001:db8:0:{net}::{host}"})
+        proxied.client.get("/v1/models", headers={"X-Forwarded-For": f"2001:db8:0:{net}::{host}"})
         for net, host in ((7, 1), (7, 2), (7, 3), (7, 4), (8, 1))
     ]
 
-    assert [answer.status_code for answer in codes] == [200, 200, 200, 429, 200]
+    assert [answer.status_code for answer in codes] == [401, 401, 401, 429, 401]
 
 
 def test_who_stands_for_themselves_on_this_machine_is_not_counted(proxied: World, world: World) -> None:

@@ -35,7 +35,7 @@ class Settings:
     issuer: str = _option(ISSUERS[0], "The issuer that minted tokens name.")
     max_body_bytes: int = _option(8 * 1024 * 1024, "The largest request body that is accepted.")
     ip_rpm_limit: int = _option(
-        120, "Requests a minute of one client address, before its token is looked at; 0 is no limit."
+        120, "Requests a minute of one client address whose token is not known yet; 0 is no limit."
     )
     trusted_proxies: str | None = _option(
         None, "Proxies whose `X-Forwarded-For` is believed: addresses or networks, separated by commas."

@@ -123,14 +123,14 @@ class Front:
             responder.reply(Reply(status=204, body=b"", headers=cors.preflight_headers(allowed, request.headers)))
         elif path in self._reads:
             _only(request, "GET")
-            self._arrive(request, responder)
+            self._arrive(request, responder, self._stages.authenticate.knows)
             identified, reply = await self._reads[path](request)
             responder.add(self._cors(request, identified.project))
             responder.reply(reply)
         elif path in mint_api.PATHS:
             responder.add([(b"cache-control", b"no-store")])
             _only(request, "POST")
-            self._arrive(request, responder)
+            self._arrive(request, responder, self._minter.knows)
             host_project = self._addressed_for_mint(request)
             responder.reply(await mint_api.mint(self._minter, request, host_project, request.body))
         elif path in self._open_pages:
@@ -162,14 +162,18 @@ class Front:
             return []
         return cors.reply_headers(cors.allows(self._directory, project or self._addressed(request), origin), origin)
 
-    def _arrive(self, request: Request, responder: Responder) -> None:
+    def _arrive(self, request: Request, responder: Responder, knows: Callable[[str | None], bool]) -> None:
+        """Count the address of a request whose credential would have to be verified. One that was verified before has
+        rates of its own, and a backend asks for many users from one address."""
+        if knows(request.bearer):
+            return
         refused = self._doorstep.arrive(request.client[0], request.header(b"x-forwarded-for"))
         if refused is not None:
             responder.add(rate_headers([self._doorstep.standing(refused.rate)]))
             raise rate_refusal(refused)
 
     async def _chat(self, request: Request, responder: Responder) -> None:
-        self._arrive(request, responder)
+        self._arrive(request, responder, self._stages.authenticate.knows)
         exchange = Exchange(self._stages, call_of(request, self._clock, "chat", request.body))
         responder.cancel_when_left(True)
         try:

@@ -129,6 +129,13 @@ class Minter:
             session_id=session_id,
         )
 
+    def knows(self, credential: str | None) -> bool:
+        """This very API key was proved before, and is still in force."""
+        if credential is None or credential_problem(credential) is not None:
+            return False
+        lookup = lookup_of(credential)
+        return lookup in self._proved and self._proved[lookup] == self._directory.api_key(lookup)
+
     def forget(self) -> None:
         """Drop what is remembered of keys that are published no more; give this to `MemoryDirectory.on_withdraw`."""
         gone = [lookup for lookup, key in self._proved.items() if self._directory.api_key(lookup) != key]

@@ -48,6 +48,11 @@ class Authenticate:
         self._verified.clear()
         self._keys.clear()
 
+    def knows(self, token: str | None) -> bool:
+        """This very token was verified before, and is still good."""
+        caller = self._verified.get(token) if token is not None else None
+        return caller is not None and caller.expires_at + rules.LEEWAY > self._clock.now_us() // 1_000_000
+
     def _public_key(self, key: VerificationKey) -> Any:
         known = self._keys.get(key.kid)
         if known is None or known[0] != key.public_pem:
