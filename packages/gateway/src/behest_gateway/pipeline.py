@@ -18,13 +18,10 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
-from behest_protocol.money import usd_from_nano
-from behest_protocol.sse import DONE, comment, frame
 from msgspec import Struct
 
+from behest_gateway.answer import Answer, AnswerStream
 from behest_gateway.core.budgets import Amounts
-from behest_gateway.core.counters import remaining
 from behest_gateway.core.errors import GatewayError
 from behest_gateway.core.exchange import Admitted, Call, Identified, Routed
 from behest_gateway.core.switches import Running, Switch, switch_for_caller, switch_for_model
@@ -37,7 +34,7 @@ from behest_gateway.stages.meter.rules import Ending, StreamMeter, charge
 from behest_gateway.stages.record.stage import Record
 from behest_gateway.stages.route.stage import Route
 from behest_gateway.stages.upstream.dialects.openai import Event
-from behest_gateway.stages.upstream.stage import AttemptError, EventStream, Upstream, broke_off, told_by_provider
+from behest_gateway.stages.upstream.stage import AttemptError, EventStream, Upstream
 
 SETTLE_SECONDS = 5.0
 """How long the end of a request may take to be written when its caller is already gone."""
@@ -163,7 +160,7 @@ class Exchange:
             self._meter.finish_reason = completion.finish_reason
             self._meter.see_usage(completion.usage, alone=True)
             answer.cost_nano = await self._settle(admitted, "answered")
-        answer.left = self._stages.admit.left(admitted)
+        answer.left = self.left(admitted)
         return answer
 
     def see(self, event: Event) -> int:
@@ -181,10 +178,9 @@ class Exchange:
         """The provider said why it stopped, or what it used in all."""
         return self._meter.is_finished
 
-    def left(self, admitted: Admitted) -> dict[str, float | int]:
-        """What is left now in the tightest budgets of an attempt, as `budget_remaining_{unit}`."""
-        left = self._stages.admit.left(admitted)
-        return {} if left is None else remaining(left)
+    def left(self, admitted: Admitted) -> Amounts | None:
+        """The least that is left now in the budgets of an attempt; None when it has none."""
+        return self._stages.admit.left(admitted)
 
     async def settle(self, ending: Ending, error: GatewayError | None = None) -> int | None:
         """Settle the open attempt, if there is one; returns its cost in nano-dollars when the provider confirmed it."""
@@ -226,140 +222,3 @@ class Exchange:
                 self._stages.record.refusal(self.identified, error)
         finally:
             self.visit.leave()
-
-
-class AnswerStream:
-    """A streamed answer: frames for the caller, counted and cut as they pass.
-
-    Its last frames are only given out once the attempt is settled, so that a caller who has seen the end can rely on
-    what the gateway says was spent.
-    """
-
-    __slots__ = ("_admitted", "_ended", "_events", "_exchange", "_failed", "_last", "_limit", "_ready", "_usage")
-
-    def __init__(self, exchange: Exchange, admitted: Admitted, events: EventStream) -> None:
-        self._exchange = exchange
-        self._admitted = admitted
-        self._events = events
-        self._limit = admitted.hold.max_tokens * admitted.routed.guarded.composed.choices
-        self._ready = b""
-        self._last = b""
-        self._usage: bytes | None = None
-        self._failed: AttemptError | None = None
-        self._ended = False
-
-    async def begin(self) -> None:
-        """Wait for the first frames, so that a stream that fails before them is still answered as an error.
-
-        Raises:
-            AttemptError: It ended before it began.
-        """
-        while not self._ready and not self._ended:
-            self._ready = await self._advance()
-
-    async def next(self) -> bytes | None:
-        """The next frames, or None after the last."""
-        frames, self._ready = self._ready, b""
-        while not self._ended and (not frames or self.is_stopped):
-            try:
-                frames = await (self._stop() if self.is_stopped else self._advance())
-            except AttemptError as failed:
-                frames = await self._fail(failed.error, failed.ending)
-            except asyncio.CancelledError:
-                if not self.is_stopped or self._ended:
-                    raise
-                frames = b""
-        return frames or None
-
-    @property
-    def is_stopped(self) -> bool:
-        """A kill switch ends it: whoever was cancelled while it was told goes on with `next`."""
-        return self._exchange.stopped is not None
-
-    async def _advance(self) -> bytes:
-        if self._failed is not None:
-            raise self._failed
-        batch = await self._events.next()
-        if batch is None:
-            if not self._exchange.is_finished:
-                raise broke_off()
-            return await self._finish("answered")
-        frames: list[bytes] = []
-        for event in batch:
-            if event.error is not None:
-                self._failed = told_by_provider(event.error)
-                if not frames:
-                    raise self._failed
-                return b"".join(frames)  # what came before it is told first
-            tokens = self._exchange.see(event)
-            if tokens > self._limit:
-                frames.append(self._cut())
-                frames.append(await self._finish("cut_short"))
-                return b"".join(frames)
-            if event.only_usage:
-                self._usage = event.data
-            else:
-                self._last = event.data
-                frames.append(frame(event.data))
-        if self._events.done:
-            if not self._last and not self._exchange.is_finished:
-                raise broke_off()
-            frames.append(await self._finish("answered"))
-        return b"".join(frames)
-
-    async def _finish(self, ending: Ending) -> bytes:
-        cost = await self._exchange.settle(ending)
-        self._ended = True
-        last = self._comment(cost) if self._admitted.routed.guarded.composed.identified.call.wants_comment else b""
-        if self._usage is None or not self._admitted.routed.guarded.composed.wants_usage:
-            return last + DONE
-        chunk = msgspec.json.decode(self._usage)
-        if cost is not None:
-            chunk["usage"]["cost_usd"] = usd_from_nano(cost)
-        return frame(msgspec.json.encode(chunk)) + last + DONE
-
-    def _comment(self, cost: int | None) -> bytes:
-        """What the call came to, as a comment that clients who do not ask for it never see."""
-        left = self._exchange.left(self._admitted)
-        return comment(msgspec.json.encode({"cost_usd": None if cost is None else usd_from_nano(cost), **left}))
-
-    def _cut(self) -> bytes:
-        chunk: dict[str, Any] = {"object": "chat.completion.chunk"}
-        if self._last:
-            chunk = msgspec.json.decode(self._last)
-        choices = range(self._admitted.routed.guarded.composed.choices)
-        chunk["choices"] = [{"index": index, "delta": {}, "finish_reason": "length"} for index in choices]
-        return frame(msgspec.json.encode(chunk))
-
-    async def _stop(self) -> bytes:
-        self._ended = True
-        error = self._exchange.stopped
-        assert error is not None  # noqa: S101  (for the type checker)
-        await self._exchange.settle_stopped(error)
-        return _told(error)
-
-    async def _fail(self, error: GatewayError, ending: Ending) -> bytes:
-        self._ended = True
-        await self._exchange.settle(ending, error)
-        return _told(error)
-
-
-def _told(error: GatewayError) -> bytes:
-    """The end of a stream that failed after it began."""
-    told = {"code": error.code, "message": error.message, "type": error.kind.type}
-    return frame(msgspec.json.encode({"error": told, "choices": []})) + DONE
-
-
-class Answer(Struct, kw_only=True):
-    """What goes back: a whole `body` whose cost is known, or a `stream` that is told as it comes.
-
-    `left` is the least that is left in any of the call's budgets, in each unit.
-    """
-
-    model: str
-    provider: str
-    clamped_to: int | None
-    body: bytes = b""
-    cost_nano: int | None = None
-    left: Amounts | None = None
-    stream: AnswerStream | None = None

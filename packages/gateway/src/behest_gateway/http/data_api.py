@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from behest_protocol.money import usd_text
 
+from behest_gateway.answer import Answer
 from behest_gateway.control.usage import UsageReader, billing_report, budgets_shown, span_of, usage_report
 from behest_gateway.core.budgets import Budget, BudgetState
 from behest_gateway.core.clock import Clock
@@ -18,7 +19,7 @@ from behest_gateway.core.exchange import Call, Identified
 from behest_gateway.core.prices import PriceBook
 from behest_gateway.http.exchange import Headers, Reply, Request, Responder
 from behest_gateway.http.render import JSON, json_reply
-from behest_gateway.pipeline import Answer, Exchange, Stages
+from behest_gateway.pipeline import Exchange, Stages
 
 _EVENT_STREAM: Headers = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
