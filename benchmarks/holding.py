@@ -1,6 +1,7 @@
 """What holding and settling costs by itself, without HTTP: `python -m benchmarks.holding SECONDS`.
 
-Thirty-two tasks take a hold in the budget of one of a thousand users, and settle it, against the ledger in SQLite.
+Thirty-two tasks take a hold in the budget of one of a thousand users, and settle it, against the ledger in SQLite; and
+then in five nested budgets, of a tenant, a project, a user, a session and a model.
 """
 
 from __future__ import annotations
@@ -42,11 +43,21 @@ _ASK = Ask(
     seconds=600,
     price=_PRICE,
 )
-_BUDGET = Budget(id=new_id(), project_id=new_id(), scope="each_user", window="day", limit=10**13)
+_PROJECT = new_id()
+_BUDGET = Budget(id=new_id(), project_id=_PROJECT, scope="each_user", window="day", limit=10**13)
 _TENANT = new_id()
+_NESTED = (
+    Budget(id=new_id(), project_id=None, scope="tenant", unit="tokens", window="month", limit=10**13),
+    Budget(id=new_id(), project_id=_PROJECT, scope="project", window="month", limit=10**13),
+    _BUDGET,
+    Budget(id=new_id(), project_id=_PROJECT, scope="each_session", window="rolling", hours=5, limit=10**13),
+    Budget(id=new_id(), project_id=_PROJECT, scope="model", subject="gpt-4o-mini", window="lifetime", limit=10**13),
+)
 
 
-async def _pairs(ledger: SqlLedger, clock: SystemClock, seconds: float) -> tuple[int, float]:
+async def _pairs(
+    ledger: SqlLedger, clock: SystemClock, seconds: float, budgets: tuple[Budget, ...]
+) -> tuple[int, float]:
     end = time.perf_counter() + seconds
     made = 0
 
@@ -57,11 +68,11 @@ async def _pairs(ledger: SqlLedger, clock: SystemClock, seconds: float) -> tuple
             user = (user + TASKS) % _USERS
             entry = Entry(
                 attempt_id=new_id(), request_id=new_id(), attempt=1, operation="chat", started_at=clock.now_us(),
-                tenant_id=_TENANT, project_id=_BUDGET.project_id, user_id=f"user_{user:04d}", api_key_id=None,
-                session_id=None, thread_id=None, tier=None, provider="openai", model_asked="gpt-4o-mini",
+                tenant_id=_TENANT, project_id=_PROJECT, user_id=f"user_{user:04d}", api_key_id=None,
+                session_id=f"s_{user:04d}", thread_id=None, tier=None, provider="openai", model_asked="gpt-4o-mini",
                 model="gpt-4o-mini", stream=False, price_version="bench", price_hash=_PRICE.hash,
             )  # fmt: skip
-            hold = await ledger.reserve(entry, _ASK, (_BUDGET,))
+            hold = await ledger.reserve(entry, _ASK, budgets)
             if not isinstance(hold, Hold):
                 raise RuntimeError("a large budget is exhausted")
             outcome = Outcome(
@@ -82,12 +93,13 @@ async def _measure(seconds: float) -> dict[str, float]:
         database = Database(Path(folder))
         try:
             ledger = SqlLedger(database, clock)
-            await _pairs(ledger, clock, min(0.5, seconds))
-            made, cpu = await _pairs(ledger, clock, seconds)
+            await _pairs(ledger, clock, min(0.5, seconds), (_BUDGET,))
+            made, cpu = await _pairs(ledger, clock, seconds, (_BUDGET,))
+            nested, cpu_nested = await _pairs(ledger, clock, seconds, _NESTED)
             ledger.close()
         finally:
             database.close()
-    return {"pairs": made, "microseconds": cpu / made * 1e6}
+    return {"pairs": made, "microseconds": cpu / made * 1e6, "microseconds_nested": cpu_nested / nested * 1e6}
 
 
 def main() -> int:

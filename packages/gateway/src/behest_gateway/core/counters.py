@@ -98,6 +98,11 @@ class Counters:
 
     def _sums(self, budget: Budget, subject: str, now_us: int) -> tuple[int, int]:
         account = self._account(budget, subject, now_us)
+        return self._sums_of(account, budget, budget.window_at(now_us).id, now_us)
+
+    @staticmethod
+    def _sums_of(account: _Account, budget: Budget, window_id: str, now_us: int) -> tuple[int, int]:
+        """What an account has spent and holds, in a window."""
         if budget.window == "rolling":
             if len(account.spent) > 3 * SLICES:
                 oldest = remembered_from("rolling", "UTC", now_us, budget.hours)
@@ -105,8 +110,7 @@ class Counters:
             since = counts_from("rolling", "UTC", now_us, budget.hours)
             spent = sum([amount for window, amount in account.spent.items() if window >= since])
             return spent, sum(account.held.values())
-        window = budget.window_at(now_us).id
-        return account.spent.get(window, 0), account.held.get(window, 0)
+        return account.spent.get(window_id, 0), account.held.get(window_id, 0)
 
     def state(self, budget: Budget, subject: str, now_us: int) -> BudgetState:
         """A counter of a budget, at an instant."""
@@ -135,21 +139,29 @@ class Counters:
             affordable: Decides from what is left.
             least: What the least answer needs; a budget with less left than that refuses.
         """
-        granted = affordable(self.left(claims, now_us))
+        left = [UNLIMITED, UNLIMITED, UNLIMITED]
+        places: list[tuple[_Account, str, Budget, str, int]] = []
+        for budget, subject in claims:
+            account = self._account(budget, subject, now_us)
+            window_id = budget.window_at(now_us).id
+            spent, held = self._sums_of(account, budget, window_id, now_us)
+            here = budget.limit - spent - held
+            places.append((account, window_id, budget, subject, here))
+            if budget.is_enforced and here < left[budget.unit_index]:
+                left[budget.unit_index] = here
+        granted = affordable(Amounts(*left))
         if granted is None:
             return self._refusal(claims, now_us, least())
         max_tokens, amounts = granted
         slots: list[Slot] = []
         would_refuse: list[Claim] = []
-        for budget, subject in claims:
+        for account, window_id, budget, subject, here in places:
             unit = budget.unit_index
-            if not budget.is_enforced and max(0, self.state(budget, subject, now_us).left) < least()[unit]:
-                would_refuse.append((budget, subject))
-            slot = Slot(budget.id, subject, budget.window_at(now_us).id, unit)
-            slots.append(slot)
-            account = self._account(budget, subject, now_us)
             account.open += 1
-            account.held[slot.window_id] = account.held.get(slot.window_id, 0) + amounts[unit]
+            account.held[window_id] = account.held.get(window_id, 0) + amounts[unit]
+            slots.append(Slot(budget.id, subject, window_id, unit))
+            if not budget.is_enforced and max(0, here) < least()[unit]:
+                would_refuse.append((budget, subject))
         return Granted(max_tokens, amounts, tuple(slots), tuple(would_refuse))
 
     def left(self, claims: tuple[Claim, ...], now_us: int) -> Left:
