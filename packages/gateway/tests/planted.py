@@ -1,4 +1,4 @@
-"""Ledgers made for tests: rows of every kind, each charged as the gateway charges it, written straight into the file."""
+"""Ledgers made for tests: rows of every kind, charged as the gateway charges them, written straight into the file."""
 
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations

@@ -42,7 +42,7 @@ ATTEMPT_COLUMNS: dict[str, _Kind] = {
     "state": "text", "status": "count", "error_code": "text", "finish_reason": "text", "latency_us": "count",
     "first_byte_us": "count", "corrects_id": "text",
 }  # fmt: skip
-"""The columns of the file of attempts, in order: the ledger's, with `user_id` for `user_ref` and dollars for nano-dollars."""
+"""The ledger's columns in its order, with `user_id` for `user_ref` and dollars for nano-dollars."""
 
 _ID, _STARTED = 0, list(ATTEMPT_COLUMNS).index("started_at")
 

@@ -1,7 +1,7 @@
 """What was charged, as rows of FOCUS 1.4 Cost and Usage: one per meter, and their sum is the ledger's. No I/O.
 
-A row of the ledger is priced in femto-dollars, meter by meter, and rounded up to a nano-dollar once. So each meter's row
-here is exactly its unit price times its quantity, and what the rounding added is a row of its own, of the category
+A row of the ledger is priced in femto-dollars, meter by meter, and rounded up to a nano-dollar once. So each meter's
+row here is exactly its unit price times its quantity, and what the rounding added is a row of its own, of the category
 Adjustment. A charge that no tokens are known for, such as `unconfirmed`, is one row that is priced by its amount: so
 many dollars, at one dollar each. Added up, `EffectiveCost` is `cost_nano` to the last digit.
 """
