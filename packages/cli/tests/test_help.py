@@ -29,7 +29,7 @@ def commands() -> list[tuple[str, ...]]:
 def test_the_commands_are_these() -> None:
     groups = {"budget", "key", "kill", "ledger", "origin", "profile", "project", "signing-key", "tenant", "token"}
     assert {" ".join(path) for path in commands() if len(path) == 1 and path[0] not in groups} == {
-        "chat", "dev", "gateway", "new", "usage", "version",
+        "chat", "dev", "gateway", "new", "simulate", "usage", "version",
     }  # fmt: skip
     assert {" ".join(path) for path in commands() if len(path) == 2} == {
         "budget list", "budget remove", "budget set", "key create", "key list", "key revoke", "kill list", "kill log",

@@ -3,13 +3,13 @@
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import apsw
 import msgspec
-from behest_gateway.core.ids import new_id
 from behest_gateway.core.prices import Band, PriceVector, Rates, cost_nano, vector_hash
 from behest_protocol.usage import Usage
 
@@ -42,6 +42,8 @@ BANDED = vector(
 )
 FREE = vector("free", (0, rates(0, 0)))
 PRICES = (PLAIN, BANDED, FREE)
+
+_numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +100,9 @@ def _insert(connection: apsw.Connection, columns: dict[str, Any]) -> None:
 
 def _columns(row: Row, user_ref: int) -> dict[str, Any]:
     usage = row.usage
+    number = f"{next(_numbers):012x}"  # Ids in the order of planting, also for rows of the same moment.
     return {
-        "attempt_id": new_id(), "request_id": new_id(), "attempt": row.attempt, "operation": "chat",
+        "attempt_id": f"0a-{number}", "request_id": f"0r-{number}", "attempt": row.attempt, "operation": "chat",
         "started_at": row.started_at, "settled_at": row.started_at + 1_500_001, "tenant_id": row.tenant_id,
         "project_id": row.project_id, "user_ref": user_ref, "api_key_id": row.api_key_id,
         "session_id": row.session_id, "thread_id": row.thread_id, "tier": row.tier, "byok": int(row.byok),
