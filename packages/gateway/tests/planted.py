@@ -74,6 +74,13 @@ class Row:
             return cost_nano(self.usage, self.price)
         return 0 if self.state in ("refused", "released") else 12_345
 
+    @property
+    def charged_tokens(self) -> int:
+        """What it counts as in a budget of tokens."""
+        if self.state in ("refused", "released"):
+            return 0
+        return self.usage.input + self.usage.output if self.state == "settled" else 99
+
 
 def plant(connection: apsw.Connection, rows: Iterable[Row]) -> None:
     """Write rows, with their users and prices."""
@@ -109,7 +116,8 @@ def _columns(row: Row, user_ref: int) -> dict[str, Any]:
         "provider": "openai", "model_asked": "default", "model": row.price.model, "stream": 0,
         "input_tokens": usage.input, "cached_read_tokens": usage.cached_read, "cache_write_tokens": usage.cache_write,
         "output_tokens": usage.output, "reasoning_tokens": usage.reasoning, "audio_input_tokens": usage.audio_input,
-        "audio_output_tokens": usage.audio_output, "calls": 1, "hold_nano": 50_000, "cost_nano": row.charged,
+        "audio_output_tokens": usage.audio_output, "calls": 1, "hold_nano": 50_000, "hold_tokens": 500,
+        "charged_tokens": row.charged_tokens, "cost_nano": row.charged,
         "price_version": row.price.version, "price_hash": row.price.hash, "state": row.state, "status": 200,
         "latency_us": 1_500_000,
     }  # fmt: skip

@@ -84,14 +84,14 @@ def by_hand(text: str, row: Row) -> tuple[Any, Any, int] | None:
     where, window, unit, _ = text.rsplit(":", 3)
     kinds: dict[str, Any] = {
         "tenant": row.tenant_id, "project": row.project_id, "each_user": (row.project_id, row.user),
-        "each_session": row.session_id and (row.project_id, row.session_id),
-        "each_thread": row.thread_id and (row.project_id, row.thread_id), "each_key": row.api_key_id,
+        "each_session": (row.project_id, row.user, row.session_id),
+        "each_thread": (row.project_id, row.user, row.thread_id), "each_key": (row.project_id, row.api_key_id),
         "user:ada": row.project_id if row.user == "ada" else None,
-        "key:k": "k" if row.api_key_id == "k" else None,
+        "key:k": row.project_id if row.api_key_id == "k" else None,
         "model:plain": row.project_id if row.price is PLAIN else None,
     }  # fmt: skip
     who = kinds[where]
-    amounts = {"usd": row.charged, "tokens": row.usage.input + row.usage.output, "requests": 1}
+    amounts = {"usd": row.charged, "tokens": row.charged_tokens, "requests": int(row.state != "corrected")}
     day = datetime.fromtimestamp(row.started_at / 1e6, UTC).date()
     windows = {"day": day, "month": day.replace(day=1), "lifetime": None, "7h": None}
     return None if who is None else (who, windows[window], amounts[unit])
@@ -111,6 +111,11 @@ caps = st.sampled_from(sorted(LIMITS)).flatmap(
 )
 
 
+def slice_of(at: int) -> int:
+    """The slice of a rolling window of seven hours: a sixtieth of it."""
+    return at // (7 * HOUR // 60)
+
+
 def refused_by_hand(rows: list[Row], budgets: list[str]) -> list[Row]:
     """Which rows do not fit, found by adding everything up again for each row and cap."""
     passed: list[Row] = []
@@ -127,7 +132,7 @@ def refused_by_hand(rows: list[Row], budgets: list[str]) -> list[Row]:
                 theirs[2]
                 for other, theirs in earlier
                 if theirs is not None and theirs[:2] == counted[:2]
-                if ":7h:" not in text or other.started_at > row.started_at - 7 * HOUR
+                if ":7h:" not in text or slice_of(other.started_at) >= slice_of(row.started_at - 7 * HOUR)
             )
             fits = fits and used + counted[2] <= round(limit)
         (passed if fits else refused).append(row)
@@ -229,11 +234,12 @@ def test_days_go_by_the_timezone_that_is_asked_for() -> None:
     assert replayed(rows, budgets=budgets, timezone="America/New_York").refused == 1
 
 
-def test_a_rolling_window_forgets_by_the_microsecond() -> None:
+def test_a_rolling_window_gives_back_by_slices_and_never_early() -> None:
     budgets = ("project:24h:requests:1",)
+    slice_us = DAY // 60
 
-    assert replayed([Row(), Row(started_at=APRIL + DAY - 1)], budgets=budgets).refused == 1
-    assert replayed([Row(), Row(started_at=APRIL + DAY)], budgets=budgets).refused == 0
+    assert replayed([Row(), Row(started_at=APRIL + DAY + slice_us - 1)], budgets=budgets).refused == 1
+    assert replayed([Row(), Row(started_at=APRIL + DAY + slice_us)], budgets=budgets).refused == 0
 
 
 def test_a_span_or_a_project_can_be_replayed_alone() -> None:

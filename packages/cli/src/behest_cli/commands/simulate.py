@@ -81,7 +81,11 @@ def show(replayed: Replayed) -> None:
     if replayed.first_at is None or replayed.last_at is None:
         render.note("The ledger has nothing of that time.")
         return
-    left = f"{replayed.kept:,}, ${usd_text(replayed.kept_nano)}: nobody said what they used"
+    kept: dict[str, str] = {}
+    if replayed.kept:
+        kept["kept as charged"] = f"{replayed.kept:,}, ${usd_text(replayed.kept_nano)}: nobody said what they used"
+    if replayed.unpriced:
+        kept["price not kept"] = f"{replayed.unpriced:,}, left as charged"
     render.fields(
         {
             "from": iso(replayed.first_at),
@@ -91,8 +95,7 @@ def show(replayed: Replayed) -> None:
             "cost": f"${usd_text(replayed.before_nano)} in the ledger",
             "repriced": f"${usd_text(replayed.repriced_nano)} at these prices",
             "after": f"${usd_text(replayed.after_nano)} without what is refused",
-            "kept as charged": left if replayed.kept else None,
-            "price not kept": f"{replayed.unpriced:,}, kept as charged" if replayed.unpriced else None,
+            **kept,
         }
     )
     render.line("")

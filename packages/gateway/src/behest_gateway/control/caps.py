@@ -1,28 +1,27 @@
-"""Caps to replay under: how they are written, whom each counts, and what is left of it at a time. No I/O."""
+"""Caps to replay under: how they are written, and where a row of the ledger counts in each. No I/O.
+
+A cap is a budget as the gateway knows them, only that it is everybody's: each tenant or project has one of its own.
+"""
 
 from __future__ import annotations
 
 import re
-from collections import deque
-from collections.abc import Hashable
-from typing import Literal
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from behest_protocol.money import nano_from_usd
 from behest_protocol.usage import Usage
 from msgspec import Struct
 
+from behest_gateway.control.auditing import CHARGED_STATES
+from behest_gateway.core.budgets import NAMED_SCOPES, SCOPES, UNITS, Amounts, Budget
 from behest_gateway.core.errors import invalid
-from behest_gateway.core.windows import window_at
+from behest_gateway.core.windows import MAX_HOURS, WindowKind
 
-HOUR_US = 3_600_000_000
-MAX_HOURS = 24 * 366
+Kind = TypeVar("Kind")
 
-Unit = Literal["usd", "tokens", "requests"]
-
-_UNITS: dict[str, Unit] = {"usd": "usd", "tokens": "tokens", "requests": "requests"}
-_ALIKE = ("tenant", "project", "each_user", "each_session", "each_thread", "each_key")
-_NAMED = ("user", "key", "model")
+_CALENDAR: tuple[WindowKind, ...] = ("day", "month", "lifetime")
+_ALIKE = tuple(scope for scope in SCOPES if scope not in NAMED_SCOPES)
 _HOURS = re.compile(r"([1-9]\d{0,4})h")
 _DOLLARS = re.compile(r"\d{1,9}(\.\d{1,12})?")
 _WHOLE = re.compile(r"\d{1,15}")
@@ -33,23 +32,28 @@ class Cap(Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: As it was written.
-        scope: One of `tenant`, `project`, `each_user`, `each_session`, `each_thread`, `each_key`, `user`, `key` and
-            `model`; each counts by itself for each one of its kind, and the last three for `subject` alone.
-        window: `day`, `month`, `rolling` or `lifetime`.
-        hours: How long a rolling window is; 0 for another.
-        limit: In nano-dollars, tokens or requests, by `unit`.
+        budget: What is limited. Its owner is whoever a row belongs to.
         tier: Only calls of this tier count; None for all.
     """
 
     name: str
-    scope: str
-    subject: str | None = None
-    unit: Unit
-    window: str
-    hours: int = 0
-    timezone: str = "UTC"
-    limit: int
+    budget: Budget
     tier: str | None = None
+
+    def subject_of(self, row: Past, model: str) -> str | None:
+        """Which of its counters a row counts in, or None when it counts in none.
+
+        Args:
+            model: The one that the row is priced as.
+        """
+        if self.tier is not None and self.tier != row.tier:
+            return None
+        budget = self.budget
+        named = {"user": row.user_id, "key": row.api_key_id, "model": model}
+        if budget.scope in NAMED_SCOPES and named[budget.scope] != budget.subject:
+            return None
+        owner = row.tenant_id if budget.scope == "tenant" else row.project_id
+        return f"{owner} {budget.subject_of(row.user_ref, row.session_id, row.thread_id, row.api_key_id)}"
 
 
 class Past(Struct, frozen=True, kw_only=True):
@@ -70,68 +74,13 @@ class Past(Struct, frozen=True, kw_only=True):
     model: str
     usage: Usage
     cost_nano: int
+    charged_tokens: int
     price_hash: str
     state: str
 
-
-class Count:
-    """What is used of a cap, by whom it is counted for. Time only goes forward."""
-
-    def __init__(self, cap: Cap) -> None:
-        self.cap = cap
-        self._windows: dict[Hashable, tuple[str, int]] = {}
-        self._rolling: dict[Hashable, tuple[deque[tuple[int, int]], list[int]]] = {}
-
-    def left(self, key: Hashable, at: int) -> int:
-        """What is left for somebody at a time, in the cap's unit."""
-        return self.cap.limit - self._used(key, at)
-
-    def add(self, key: Hashable, at: int, amount: int) -> None:
-        """Use some of it."""
-        if self.cap.window == "rolling":
-            entries, total = self._rolling.setdefault(key, (deque(), [0]))
-            entries.append((at, amount))
-            total[0] += amount
-        else:
-            self._windows[key] = (self._window(at), self._used(key, at) + amount)
-
-    def _used(self, key: Hashable, at: int) -> int:
-        if self.cap.window != "rolling":
-            window, used = self._windows.get(key, ("", 0))
-            return used if window == self._window(at) else 0
-        entries, total = self._rolling.get(key, (deque(), [0]))
-        while entries and entries[0][0] <= at - self.cap.hours * HOUR_US:
-            total[0] -= entries.popleft()[1]
-        return total[0]
-
-    def _window(self, at: int) -> str:
-        return "lifetime" if self.cap.window == "lifetime" else window_at(self.cap.window, self.cap.timezone, at).id
-
-
-def subject_of(cap: Cap, row: Past, model: str) -> Hashable | None:
-    """Whom a row counts for in a cap, or None when it does not count. `model` is the one that it is priced as."""
-    if cap.tier is not None and cap.tier != row.tier:
-        return None
-    project = row.project_id
-    match cap.scope:
-        case "tenant":
-            return row.tenant_id
-        case "project":
-            return project
-        case "each_user":
-            return row.user_ref
-        case "each_session":
-            return None if row.session_id is None else (project, row.session_id)
-        case "each_thread":
-            return None if row.thread_id is None else (project, row.thread_id)
-        case "each_key":
-            return row.api_key_id
-        case "user":
-            return row.user_ref if row.user_id == cap.subject else None
-        case "key":
-            return row.api_key_id if row.api_key_id == cap.subject else None
-        case _:
-            return project if model == cap.subject else None
+    def amounts(self, cost_nano: int) -> Amounts:
+        """What it counts as, at a cost."""
+        return Amounts(cost_nano, self.charged_tokens, int(self.state in CHARGED_STATES))
 
 
 def parse_cap(text: str, timezone: str = "UTC") -> Cap:
@@ -145,10 +94,10 @@ def parse_cap(text: str, timezone: str = "UTC") -> Cap:
         raise invalid(f"--budget {text!r} must be SCOPE:WINDOW:UNIT:LIMIT, like each_user:day:usd:0.50.", "budget")
     where, window, unit, limit = parts
     scope, has_subject, subject = where.partition(":")
-    if not (scope in _ALIKE and not has_subject) and not (scope in _NAMED and subject):
+    if not (scope in _ALIKE and not has_subject) and not (scope in NAMED_SCOPES and subject):
         raise invalid(
             f"--budget {text!r} has no scope that is known: {', '.join(_ALIKE)}, or "
-            f"{', '.join(f'{name}:ID' for name in _NAMED)}.",
+            f"{', '.join(f'{name}:ID' for name in NAMED_SCOPES)}.",
             "budget",
         )
     return _cap(text, "--budget", scope, subject or None, (unit, window, limit), timezone)
@@ -184,24 +133,30 @@ def _cap(
 ) -> Cap:
     unit, window, limit = (part.strip() for part in amount)
     param = option.removeprefix("--")
-    if unit not in _UNITS:
-        raise invalid(f"{option} {name!r}: the unit is one of {', '.join(_UNITS)}.", param)
+    if unit not in UNITS:
+        raise invalid(f"{option} {name!r}: the unit is one of {', '.join(UNITS)}.", param)
     hours = _HOURS.fullmatch(window)
-    if hours is None and window not in ("day", "month", "lifetime"):
+    if hours is None and window not in _CALENDAR:
         raise invalid(f"{option} {name!r}: the window is day, month, lifetime or hours like 24h.", param)
     if hours is not None and int(hours[1]) > MAX_HOURS:
         raise invalid(f"{option} {name!r}: a rolling window has at most {MAX_HOURS} hours.", param)
-    return Cap(
-        name=name,
-        scope=scope,
+    budget = Budget(
+        id=f"{tier}: {name}" if tier else name,
+        project_id=None,
+        scope=_one_of(SCOPES, scope),
         subject=subject,
-        unit=_UNITS[unit],
-        window="rolling" if hours else window,
+        unit=_one_of(UNITS, unit),
+        window="rolling" if hours else _one_of(_CALENDAR, window),
         hours=int(hours[1]) if hours else 0,
         timezone=_timezone(timezone),
         limit=_limit(name, option, unit, limit),
-        tier=tier,
     )
+    return Cap(name=name, budget=budget, tier=tier)
+
+
+def _one_of(known: tuple[Kind, ...], name: str) -> Kind:
+    """The value that a name is one of, which it is."""
+    return next(each for each in known if each == name)
 
 
 def _limit(name: str, option: str, unit: str, text: str) -> int:

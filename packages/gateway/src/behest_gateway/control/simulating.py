@@ -13,7 +13,9 @@ from collections.abc import Callable, Hashable, Iterable
 
 from msgspec import Struct
 
-from behest_gateway.control.caps import Cap, Count, Past, subject_of
+from behest_gateway.control.caps import Cap, Past
+from behest_gateway.core.budgets import NOTHING
+from behest_gateway.core.counters import Claim, Counters, Granted
 from behest_gateway.core.errors import invalid
 from behest_gateway.core.prices import Band, PriceVector, Rates, cost_nano, vector_hash
 
@@ -121,7 +123,8 @@ class _Replay:
         self._prices = prices
         self._assumptions = assumptions
         self._price_of = price_of
-        self._counts = [Count(cap) for cap in assumptions.caps]
+        self._counters = Counters()
+        self._caps = {cap.budget.id: cap for cap in assumptions.caps}.values()  # The same one twice is one.
         self._assumed: dict[tuple[str, str], PriceVector | None] = {}
         self._models: dict[tuple[str, str], ModelCost] = {}
         self._users: dict[Hashable, Refusals] = {}
@@ -182,23 +185,24 @@ class _Replay:
         model.calls += 1
         model.before_nano += row.cost_nano
         model.repriced_nano += cost
-        amounts = {"usd": cost, "tokens": row.usage.input + row.usage.output, "requests": 1}
-        counted: list[tuple[Count, Hashable, int]] = []
+        claims: list[Claim] = []
         refusing: list[str] = []
-        for count in self._counts:
-            key = subject_of(count.cap, row, priced_as)
-            if key is not None:
-                amount = amounts[count.cap.unit]
-                counted.append((count, key, amount))
-                if amount > count.left(key, row.started_at):
-                    refusing.append(count.cap.name)
+        amounts = row.amounts(cost)
+        for cap in self._caps:
+            subject = cap.subject_of(row, priced_as)
+            if subject is not None:
+                claims.append((cap.budget, subject))
+                left = self._counters.state(cap.budget, subject, row.started_at).left
+                if amounts[cap.budget.unit_index] > left:
+                    refusing.append(cap.name)
         if refusing:
             model.refused += 1
             self._refuse(row, cost, refusing)
             return
         model.after_nano += cost
-        for count, key, amount in counted:
-            count.add(key, row.started_at, amount)
+        granted = self._counters.hold(tuple(claims), row.started_at, lambda left: (0, amounts), NOTHING)
+        if isinstance(granted, Granted):  # Always: what is granted here has been found to fit.
+            self._counters.settle(granted.slots, amounts, amounts)
 
     def _refuse(self, row: Past, cost: int, refusing: list[str]) -> None:
         listings: list[tuple[dict[Hashable, Refusals], Hashable, str | None]] = [(self._users, row.user_ref, None)]

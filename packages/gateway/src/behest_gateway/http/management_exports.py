@@ -35,7 +35,7 @@ class _InParts(Response):
 @router.get(
     "/projects/{project_id}/usage.csv",
     tags=["usage"],
-    response_class=_InParts,
+    response_class=Response,
     responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}, "description": "The file"}},
 )
 async def export_usage(

@@ -69,7 +69,7 @@ def _row(values: tuple[Any, ...]) -> Past:
     (
         attempt, started_at, tenant_id, project_id, project, user_ref, user_id, api_key_id, session_id, thread_id,
         tier, provider, model, input_, output, cached_read, cache_write, reasoning, audio_input, audio_output,
-        cost_nano, price_hash, state,
+        cost_nano, charged_tokens, price_hash, state,
     ) = values  # fmt: skip
     return Past(
         attempt=attempt,
@@ -95,6 +95,7 @@ def _row(values: tuple[Any, ...]) -> Past:
             audio_output=audio_output,
         ),
         cost_nano=cost_nano,
+        charged_tokens=charged_tokens,
         price_hash=price_hash,
         state=state,
     )
