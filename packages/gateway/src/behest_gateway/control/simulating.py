@@ -14,8 +14,8 @@ from collections.abc import Callable, Hashable, Iterable
 from msgspec import Struct
 
 from behest_gateway.control.caps import Cap, Past
-from behest_gateway.core.budgets import NOTHING
-from behest_gateway.core.counters import Claim, Counters, Granted
+from behest_gateway.core.budgets import NOTHING, Amounts
+from behest_gateway.core.counters import Counters, Granted
 from behest_gateway.core.errors import invalid
 from behest_gateway.core.prices import Band, PriceVector, Rates, cost_nano, vector_hash
 
@@ -185,24 +185,20 @@ class _Replay:
         model.calls += 1
         model.before_nano += row.cost_nano
         model.repriced_nano += cost
-        claims: list[Claim] = []
-        refusing: list[str] = []
         amounts = row.amounts(cost)
-        for cap in self._caps:
-            subject = cap.subject_of(row, priced_as)
-            if subject is not None:
-                claims.append((cap.budget, subject))
-                left = self._counters.state(cap.budget, subject, row.started_at).left
-                if amounts[cap.budget.unit_index] > left:
-                    refusing.append(cap.name)
-        if refusing:
-            model.refused += 1
-            self._refuse(row, cost, refusing)
-            return
-        model.after_nano += cost
-        granted = self._counters.hold(tuple(claims), row.started_at, lambda left: (0, amounts), NOTHING)
-        if isinstance(granted, Granted):  # Always: what is granted here has been found to fit.
+        counted = [(cap, subject) for cap in self._caps if (subject := cap.subject_of(row, priced_as)) is not None]
+        claims = tuple((cap.budget, subject) for cap, subject in counted)
+        granted = self._counters.hold(
+            claims, row.started_at, lambda left: (0, amounts) if _fits(amounts, left) else None, NOTHING
+        )
+        if isinstance(granted, Granted):
+            model.after_nano += cost
             self._counters.settle(granted.slots, amounts, amounts)
+        else:
+            model.refused += 1
+            lefts = (self._counters.left((claim,), row.started_at) for claim in claims)
+            refusing = [cap.name for (cap, _), left in zip(counted, lefts, strict=True) if not _fits(amounts, left)]
+            self._refuse(row, cost, refusing)
 
     def _refuse(self, row: Past, cost: int, refusing: list[str]) -> None:
         listings: list[tuple[dict[Hashable, Refusals], Hashable, str | None]] = [(self._users, row.user_ref, None)]
@@ -217,6 +213,10 @@ class _Replay:
             refusals.times += 1
             refusals.spared_nano += cost
             refusals.caps += [name for name in refusing if name not in refusals.caps]
+
+
+def _fits(amounts: Amounts, left: Amounts) -> bool:
+    return amounts.nano <= left.nano and amounts.tokens <= left.tokens and amounts.requests <= left.requests
 
 
 def _most_first(listing: dict[Hashable, Refusals]) -> list[Refusals]:
