@@ -184,9 +184,9 @@ def test_a_call_is_a_row_for_each_meter_and_one_for_the_rounding() -> None:
         "PricingQuantity": "140", "PricingUnit": "Tokens", "ResourceId": "openai/plain", "ResourceName": "plain",
         "ResourceType": "Model", "ServiceCategory": "AI and Machine Learning", "ServiceName": "openai",
         "ServiceProviderName": "openai", "ServiceSubcategory": "Generative AI", "SkuId": "openai/plain",
-        "SkuMeter": "input-tokens", "SkuPriceDetails": '{"x_PriceVersion": "table 1", "x_InputAbove": 0}',
+        "SkuMeter": "input-tokens", "SkuPriceDetails": '{"x_PriceVersion":"table 1","x_InputAbove":0}',
         "SkuPriceId": f"openai/plain/input-tokens/{PLAIN.hash[:16]}", "SubAccountId": "p",
-        "SubAccountName": "'@Chat", "SubAccountType": "Project", "Tags": '{"user": "ada", "tier": "free"}',
+        "SubAccountName": "'@Chat", "SubAccountType": "Project", "Tags": '{"user":"ada","tier":"free"}',
         "x_ApiKeyId": "", "x_Byok": "true", "x_Meter": "input-tokens", "x_PriceHash": PLAIN.hash,
         "x_PriceVersion": "table 1", "x_State": "settled", "x_Tier": "free", "x_UserId": "ada",
     }  # fmt: skip

@@ -8,11 +8,10 @@ many dollars, at one dollar each. Added up, `EffectiveCost` is `cost_nano` to th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from msgspec import Struct
+from msgspec import Struct, json
 
 from behest_gateway.control.cells import safe
 from behest_gateway.core.clock import iso
@@ -95,8 +94,9 @@ class _Line(Struct, frozen=True, kw_only=True):
 def focus_rows(owner: Owner, charges: Charges) -> Iterator[dict[str, str]]:
     """The rows of charges, by column, as text: one for each meter that counted, and one for the rounding."""
     common = _common(owner, charges)
+    details = json.encode({"x_PriceVersion": charges.price_version, "x_InputAbove": charges.above}).decode()
     for line in _lines(charges):
-        yield {**common, **_priced(charges, line)}
+        yield {**common, **_priced(charges, line, details)}
 
 
 def usd_from_femto(femto: int) -> str:
@@ -177,7 +177,7 @@ def _common(owner: Owner, charges: Charges) -> dict[str, str]:
         "SubAccountId": safe(owner.project_id),
         "SubAccountName": safe(owner.project_name),
         "SubAccountType": "Project",
-        "Tags": json.dumps({name: value for name, value in tags.items() if value is not None}, ensure_ascii=False),
+        "Tags": json.encode({name: value for name, value in tags.items() if value is not None}).decode(),
         "x_ApiKeyId": safe(charges.api_key_id or ""),
         "x_Byok": "true" if charges.byok else "false",
         "x_PriceHash": safe(charges.price_hash),
@@ -188,7 +188,7 @@ def _common(owner: Owner, charges: Charges) -> dict[str, str]:
     }
 
 
-def _priced(charges: Charges, line: _Line) -> dict[str, str]:
+def _priced(charges: Charges, line: _Line, details: str) -> dict[str, str]:
     cost = usd_from_femto(line.femto)
     row = {
         # The provider bills the owner of the key, so this gateway's operator bills nothing for it.
@@ -213,7 +213,7 @@ def _priced(charges: Charges, line: _Line) -> dict[str, str]:
         "PricingUnit": line.unit,
         "SkuId": safe(sku),
         "SkuMeter": line.meter,
-        "SkuPriceDetails": json.dumps({"x_PriceVersion": charges.price_version, "x_InputAbove": charges.above}),
+        "SkuPriceDetails": details,
         "SkuPriceId": safe(f"{sku}/{line.meter}/{charges.price_hash[:16]}{band}"),
     }
     if line.is_consumed:
