@@ -104,6 +104,8 @@ def test_focus_is_kept_to_and_its_sum_is_the_ledgers(rows: list[Row]) -> None:
     assert added(found, "EffectiveCost") * NANO == sum(row.charged for row in mine)
     assert added(found, "ListCost") == added(found, "ContractedCost") == added(found, "EffectiveCost")
     assert added(found, "BilledCost") * NANO == sum(row.charged for row in mine if not row.byok)
+    rounding = added([row for row in found if row["x_Meter"] == "rounding"], "EffectiveCost") * NANO
+    assert 0 <= rounding <= len(mine)  # A call is rounded by less than one; so the meters are what it was priced by.
     for row in found:
         if row["ListUnitPrice"]:  # To the last digit, where the model allows a billionth.
             assert Decimal(row["ListUnitPrice"]) * Decimal(row["PricingQuantity"]) == Decimal(row["ListCost"])
