@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from msgspec import Struct, json
+from msgspec import UNSET, Struct, json
 
 from behest_gateway.control.cells import safe
 from behest_gateway.core.clock import iso
@@ -40,6 +40,8 @@ class Quantities(Struct, frozen=True, kw_only=True):
     cached_read: int
     cache_write: int
     audio_input: int
+    cached_audio: int
+    written_audio: int
     text_output: int
     audio_output: int
     requests: int
@@ -127,6 +129,14 @@ def _lines(charges: Charges) -> Iterator[_Line]:
         ("cached-input-tokens", "Input tokens read from the cache", used.cached_read, rates.cached_read, _TOKENS),
         ("cache-write-tokens", "Input tokens written to the cache", used.cache_write, rates.cache_write, _TOKENS),
         ("audio-input-tokens", "Input tokens of audio", used.audio_input, rates.audio_input, _TOKENS),
+        ("cached-audio-tokens", "Audio read from the cache", used.cached_audio, _cached_audio(rates), _TOKENS),
+        (
+            "cache-write-audio-tokens",
+            "Audio written to the cache",
+            used.written_audio,
+            max(rates.cache_write, rates.audio_input),
+            _TOKENS,
+        ),
         ("output-tokens", "Output tokens", used.text_output, rates.output, _TOKENS),
         ("audio-output-tokens", "Output tokens of audio", used.audio_output, rates.audio_output, _TOKENS),
         ("requests", "Requests", used.requests if rates.per_call else 0, rates.per_call, _REQUESTS),
@@ -139,6 +149,10 @@ def _lines(charges: Charges) -> Iterator[_Line]:
             )  # fmt: skip
     if rest:
         yield _Line(meter="rounding", what="Rounding up to a nano-dollar for each request", femto=rest)
+
+
+def _cached_audio(rates: Rates) -> int:
+    return rates.cached_read if rates.cached_audio is UNSET else rates.cached_audio
 
 
 _WITHOUT_TOKENS = {

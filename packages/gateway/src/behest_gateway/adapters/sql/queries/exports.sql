@@ -23,15 +23,17 @@ rows as (
     *,
     coalesce(
       (select max(above) from steps where steps.hash = ledger.price_hash and above < ledger.input_tokens), 0
-    ) as band
+    ) as band,
+    max(0, cached_read_tokens + cache_write_tokens + audio_input_tokens - input_tokens) as twice
   from ledger
   where project_id = :project and started_at >= :from and started_at < :to and (state = 'settled' or cost_nano <> 0)
 )
 select
   provider, model, (select uid from users where users.id = rows.user_ref), tier, api_key_id, byok, state,
   price_version, price_hash, band,
-  sum(max(0, input_tokens - cached_read_tokens - cache_write_tokens - audio_input_tokens)), sum(cached_read_tokens),
-  sum(cache_write_tokens), sum(audio_input_tokens), sum(output_tokens - audio_output_tokens),
+  sum(max(0, input_tokens - cached_read_tokens - cache_write_tokens - audio_input_tokens)), sum(cached_read_tokens - min(twice, cached_read_tokens)),
+  sum(cache_write_tokens - twice + min(twice, cached_read_tokens)), sum(audio_input_tokens - twice),
+  sum(min(twice, cached_read_tokens)), sum(twice - min(twice, cached_read_tokens)), sum(output_tokens - audio_output_tokens),
   sum(audio_output_tokens), count(*), sum(cost_nano)
 from rows
 group by provider, model, user_ref, tier, api_key_id, byok, state, price_version, price_hash, band
