@@ -202,7 +202,7 @@ def test_every_column_of_an_export_is_documented() -> None:
 
 def test_every_meter_is_documented() -> None:
     code = read(f"{GATEWAY}/control/focus.py")
-    named = set(re.findall(r'"([a-z]+(?:-[a-z]+)*)", "[A-Z]', code)) | set(re.findall(r'meter="(\w+)"', code))
+    named = set(re.findall(r'"([a-z]+(?:-[a-z]+)*)",\s+"[A-Z]', code)) | set(re.findall(r'meter="(\w+)"', code))
     without_tokens = set(re.findall(r'^    "(\w+)": "', code, re.MULTILINE))
 
     assert {bare(row[0]) for row in table_rows("docs/reference/exports.md", "Meter")} == named | without_tokens

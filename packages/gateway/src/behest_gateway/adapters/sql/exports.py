@@ -64,7 +64,8 @@ def _span(period: Period) -> dict[str, Any]:
 def _charged(period: Period, row: tuple[Any, ...], rates: dict[tuple[str, int], Rates]) -> Charges:
     (
         provider, model, user_id, tier, api_key_id, byok, state, price_version, price_hash, above, text_input,
-        cached_read, cache_write, audio_input, cached_audio, written_audio, text_output, audio_output, requests, cost_nano,
+        cached_read, cache_write, audio_input,
+        cached_audio, written_audio, text_output, audio_output, requests, cost_nano,
     ) = row  # fmt: skip
     return Charges(
         starts_at=period.starts_at,
