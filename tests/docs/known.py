@@ -56,11 +56,15 @@ def command_problem(words: list[str]) -> str | None:
     True
     >>> command_problem(["budget", "sat"])
     "there is no 'sat' in 'behest budget'"
+    >>> command_problem(["usage", "--user", "ada"]), command_problem(["usage", "--usr", "ada"])
+    (None, 'behest usage has no option --usr')
     """
     command: Any = typer.main.get_command(behest_app)
     path = "behest"
     rest = list(words)
     while rest and hasattr(command, "commands"):
+        if rest[0].startswith("-") and command.invoke_without_command:
+            break  # A group that does something by itself, as `behest usage` does.
         word = rest.pop(0)
         if word.startswith("-"):
             return f"{path} takes no option before its command"

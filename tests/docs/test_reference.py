@@ -10,6 +10,8 @@ from itertools import product
 from typing import Any, get_args
 
 import pytest
+from behest_gateway.control.exporting import ATTEMPT_COLUMNS
+from behest_gateway.control.focus import FOCUS_COLUMNS
 from behest_gateway.control.settings import settings_json
 from behest_gateway.core.budgets import Amounts
 from behest_gateway.core.exchange import Admitted, Entry, Hold, Plan, Profile, Provider, Routed
@@ -134,7 +136,7 @@ def test_every_other_route_is_documented(gateway: Gateway) -> None:
 
 def test_every_route_that_a_document_speaks_of_is_in_the_reference() -> None:
     known = _routes("docs/reference/http-api.md") | {"GET {provider_url}/_fake/bill"}
-    names = ("budgets", "rates", "tokens-and-keys", "fastapi-app", "self-hosting")
+    names = ("budgets", "rates", "tokens-and-keys", "fastapi-app", "self-hosting", "usage", "simulate")
     guides = [f"docs/guides/{name}.md" for name in names]
     ours = ["README.md", "SECURITY.md", "docs/quickstart.md", *guides]
     of_the_app = {"POST /api/behest/token"}
@@ -182,6 +184,28 @@ def test_every_state_of_the_ledger_is_documented() -> None:
     assert [bare(row[0]) for row in table_rows("docs/reference/ledger.md", "State")] == re.findall(
         r"'(\w+)'", allowed[1]
     )
+
+
+# -- exports
+
+
+def test_every_column_of_an_export_is_documented() -> None:
+    rows = table_rows("docs/reference/exports.md", "Column of the file")
+    instead = {bare(row[1]): bare(row[0]) for row in rows}
+    connection = _schema()
+    ledger = [row[1] for row in connection.execute("pragma table_info(ledger)")]
+    connection.close()
+
+    assert [instead.get(column, column) for column in ledger] == list(ATTEMPT_COLUMNS)
+    assert [bare(row[0]) for row in table_rows("docs/reference/exports.md", "FOCUS column")] == list(FOCUS_COLUMNS)
+
+
+def test_every_meter_is_documented() -> None:
+    code = read(f"{GATEWAY}/control/focus.py")
+    named = set(re.findall(r'"([a-z]+(?:-[a-z]+)*)",\s+"[A-Z]', code)) | set(re.findall(r'meter="(\w+)"', code))
+    without_tokens = set(re.findall(r'^    "(\w+)": "', code, re.MULTILINE))
+
+    assert {bare(row[0]) for row in table_rows("docs/reference/exports.md", "Meter")} == named | without_tokens
 
 
 # -- charges

@@ -22,6 +22,7 @@ from behest_cli.commands import (
     profile,
     project,
     signing_key,
+    simulate,
     tenant,
     token,
     usage,
@@ -53,7 +54,8 @@ app.command("chat", rich_help_panel=WALK)(chat.chat)
 app.add_typer(budget.app, name="budget", rich_help_panel=MONEY)
 app.add_typer(ledger.app, name="ledger", rich_help_panel=MONEY)
 app.add_typer(kill.app, name="kill", rich_help_panel=MONEY)
-app.command("usage", rich_help_panel=MONEY)(usage.usage)
+app.command("simulate", rich_help_panel=MONEY)(simulate.simulate)
+app.add_typer(usage.app, name="usage", rich_help_panel=MONEY)
 app.add_typer(profile.app, name="profile", rich_help_panel=HELP)
 app.command("version", rich_help_panel=HELP)(version.version)
 

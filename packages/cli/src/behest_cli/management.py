@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, cast
@@ -109,6 +111,24 @@ class Management:
         """Remove something. Raises as `get` does."""
         return self._send("DELETE", path)
 
+    @contextmanager
+    def download(self, path: str, **params: str | None) -> Generator[Iterator[bytes], None, None]:
+        """Ask for a file, and give its bytes as they come. Raises as `get` does, also when the file breaks off."""
+        asked = {name: value for name, value in params.items() if value is not None}
+        begun = (
+            "The file is not whole; ask again, for a shorter span if it goes on to fail. The gateway's log says why."
+        )
+        with self._said(f"GET {path}", hint=begun), self._client.stream("GET", path, params=asked) as response:
+            if not response.is_success:
+                response.read()
+                raise self._refusal(response)
+            if not response.headers.get("content-type", "").startswith("text/csv"):
+                raise CliError(
+                    f"What answers at {self.base_url} sends no CSV, so it is hardly a Behest gateway, or an older one.",
+                    hint="Check --base-url or BEHEST_BASE_URL; `behest version` says which versions there are.",
+                )
+            yield response.iter_bytes()
+
     def tenant_id(self, given: str | None) -> str | None:
         """Say which tenant is meant: the one given, the profile's, or the only one there is.
 
@@ -165,16 +185,8 @@ class Management:
     def _send(
         self, method: str, path: str, *, params: dict[str, str] | None = None, body: dict[str, Any] | None = None
     ) -> Answer:
-        try:
+        with self._said(f"{method} {path}"):
             response = self._client.request(method, path, params=params, json=body)
-        except httpx.ConnectError as error:
-            raise no_gateway_at(self.base_url) from error
-        except httpx.TimeoutException as error:
-            raise CliError(
-                f"The gateway at {self.base_url} did not answer {method} {path} in {TIMEOUT_SECONDS:.0f} seconds."
-            ) from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise CliError(f"Talking to {self.base_url} failed: {error}") from error
         if not response.is_success:
             raise self._refusal(response)
         if not response.content:
@@ -186,6 +198,21 @@ class Management:
                 f"What answers at {self.base_url} does not speak JSON, so it is hardly a Behest gateway.",
                 hint="Check --base-url or BEHEST_BASE_URL.",
             ) from error
+
+    @contextmanager
+    def _said(self, what: str, *, hint: str | None = None) -> Generator[None, None, None]:
+        """Turn the failures of a connection into ours."""
+        try:
+            yield
+        except httpx.ConnectError as error:
+            raise no_gateway_at(self.base_url) from error
+        except httpx.TimeoutException as error:
+            raise CliError(
+                f"The gateway at {self.base_url} did not answer {what} in {TIMEOUT_SECONDS:.0f} seconds.",
+                hint=hint,
+            ) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise CliError(f"Talking to {self.base_url} failed: {error}", hint=hint) from error
 
     def _refusal(self, response: httpx.Response) -> RefusedError:
         said = _object(_decoded(response))

@@ -23,6 +23,7 @@ from behest_gateway.adapters.rates import MemoryRates
 from behest_gateway.adapters.sql.analytics import SqlAnalytics
 from behest_gateway.adapters.sql.control import ControlStore
 from behest_gateway.adapters.sql.database import Database
+from behest_gateway.adapters.sql.exports import SqlExports
 from behest_gateway.adapters.sql.ledger import SqlLedger
 from behest_gateway.adapters.sql.usage import SqlUsage
 from behest_gateway.adapters.vault import Vault, load_master_key
@@ -153,6 +154,7 @@ def build(settings: Settings) -> Gateway:
             users=ledger,
             counters=ledger,
             analytics=SqlAnalytics(database),
+            exports=SqlExports(database),
             works=works,
             operators=operators,
             minting_keys=minting_keys,

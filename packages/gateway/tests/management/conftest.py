@@ -16,6 +16,7 @@ from behest_gateway.adapters.memory import MemoryDirectory
 from behest_gateway.adapters.sql.analytics import SqlAnalytics
 from behest_gateway.adapters.sql.control import ControlStore
 from behest_gateway.adapters.sql.database import Database
+from behest_gateway.adapters.sql.exports import SqlExports
 from behest_gateway.adapters.sql.ledger import SqlLedger
 from behest_gateway.adapters.vault import Vault
 from behest_gateway.control.operators import Operators
@@ -142,6 +143,7 @@ async def management(tmp_path: Path, minting_pair: RsaPair) -> AsyncIterator[Man
         users=ledger,
         counters=ledger,
         analytics=SqlAnalytics(database),
+        exports=SqlExports(database),
         works=works,
         operators=operators,
         minting_keys=minting_keys,

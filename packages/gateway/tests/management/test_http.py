@@ -126,6 +126,7 @@ async def test_the_api_reference_is_open_and_whole(management: Management) -> No
         ("POST", "/v1/tenants/me/budgets/{budget_id}/top-ups"),
         ("GET", "/v1/tenants/me/budgets/{budget_id}/top-ups"),
         ("GET", "/v1/projects/{project_id}/analytics/summary"),
+        ("GET", "/v1/projects/{project_id}/usage.csv"),
         ("GET", "/v1/projects/{project_id}/analytics/users"),
         ("GET", "/v1/projects/{project_id}/analytics/sessions"),
         ("GET", "/v1/projects/{project_id}/analytics/models"),

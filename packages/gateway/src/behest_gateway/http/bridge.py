@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -33,7 +34,10 @@ def scope_of(request: Request) -> dict[str, Any]:
 
 
 async def run_asgi(app: AsgiApp, request: Request, responder: Responder) -> None:
-    """Let an application answer a request. An answer in one part goes out with its length."""
+    """Let an application answer a request.
+
+    An answer in one part goes out with its length; one in several parts ends when the caller hangs up.
+    """
     given = False
     status = 0
     headers: Headers = []
@@ -58,9 +62,18 @@ async def run_asgi(app: AsgiApp, request: Request, responder: Responder) -> None
             return
         if not streaming:
             streaming = True
+            responder.cancel_when_left(True)
             responder.start(status, headers)
         await responder.write(body)
         if not more:
+            responder.cancel_when_left(False)
             responder.end()
 
-    await app(scope_of(request), receive, send)
+    try:
+        await app(scope_of(request), receive, send)
+    except asyncio.CancelledError:
+        if not responder.left:
+            raise
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()

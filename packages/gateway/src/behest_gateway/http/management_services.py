@@ -14,6 +14,7 @@ from behest_gateway.control.admins import Admins
 from behest_gateway.control.analytics import Analytics, AnalyticsReader, Asked
 from behest_gateway.control.budgets import Budgets
 from behest_gateway.control.deploying import Deploying
+from behest_gateway.control.exporting import ExportReader, Exports
 from behest_gateway.control.keys import Keys
 from behest_gateway.control.operators import Operators
 from behest_gateway.control.ports import BudgetCounters, PublishedStore, RsaKeys, SecretHasher, Users
@@ -75,6 +76,7 @@ class ManagementServices:
     signing_keys: SigningKeys
     budgets: Budgets
     analytics: Analytics
+    exports: Exports
     kill_switches: KillSwitches
     operators: Operators
     minting_keys: MintingKeys
@@ -91,6 +93,7 @@ class ManagementServices:
         users: Users,
         counters: BudgetCounters,
         analytics: AnalyticsReader,
+        exports: ExportReader,
         works: KeyWorks,
         operators: Operators,
         minting_keys: MintingKeys,
@@ -111,6 +114,7 @@ class ManagementServices:
             signing_keys=SigningKeys(store, tenants, publisher, works, clock),
             budgets=Budgets(store, tenants, projects, publishing, users, counters, clock),
             analytics=Analytics(analytics, projects, clock),
+            exports=Exports(exports, projects, tenants, clock),
             kill_switches=KillSwitches(store, tenants, projects, publisher, users, clock),
             operators=operators,
             minting_keys=minting_keys,
