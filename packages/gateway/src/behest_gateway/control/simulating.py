@@ -189,7 +189,7 @@ class _Replay:
         counted = [(cap, subject) for cap in self._caps if (subject := cap.subject_of(row, priced_as)) is not None]
         claims = tuple((cap.budget, subject) for cap, subject in counted)
         granted = self._counters.hold(
-            claims, row.started_at, lambda left: (0, amounts) if _fits(amounts, left) else None, NOTHING
+            claims, row.started_at, lambda left: (0, amounts) if _fits(amounts, left) else None, lambda: NOTHING
         )
         if isinstance(granted, Granted):
             model.after_nano += cost
