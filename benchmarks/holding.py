@@ -67,11 +67,25 @@ async def _pairs(
         while time.perf_counter() < end:
             user = (user + TASKS) % _USERS
             entry = Entry(
-                attempt_id=new_id(), request_id=new_id(), attempt=1, operation="chat", started_at=clock.now_us(),
-                tenant_id=_TENANT, project_id=_PROJECT, user_id=f"user_{user:04d}", api_key_id=None,
-                session_id=f"s_{user:04d}" if len(budgets) > 1 else None, thread_id=None, tier=None,
-                provider="openai", model_asked="gpt-4o-mini", model="gpt-4o-mini", stream=False, price_version="bench", price_hash=_PRICE.hash,
-            )  # fmt: skip
+                attempt_id=new_id(),
+                request_id=new_id(),
+                attempt=1,
+                operation="chat",
+                started_at=clock.now_us(),
+                tenant_id=_TENANT,
+                project_id=_PROJECT,
+                user_id=f"user_{user:04d}",
+                api_key_id=None,
+                session_id=f"s_{user:04d}" if len(budgets) > 1 else None,
+                thread_id=None,
+                tier=None,
+                provider="openai",
+                model_asked="gpt-4o-mini",
+                model="gpt-4o-mini",
+                stream=False,
+                price_version="bench",
+                price_hash=_PRICE.hash,
+            )
             hold = await ledger.reserve(entry, _ASK, budgets)
             if not isinstance(hold, Hold):
                 raise RuntimeError("a large budget is exhausted")

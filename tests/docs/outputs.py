@@ -14,6 +14,8 @@ _VARYING = (
     (re.compile(r"\bbehest_(sk_live|admin)_[\w…-]+"), r"<\1>"),
     (re.compile(r"\bsk_[0-9a-f]{32}\b"), "<kid>"),
     (re.compile(r'("created": ?)\d+'), r"\1<time>"),
+    (re.compile(r"\bwhsec_[\w+/=…]+"), "<secret>"),
+    (re.compile(r"\b\d{10}\.\d{6}\b"), "<moment>"),
     (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "<time>"),
 )
 _MOMENTS = frozenset({"created", "expires_at"})

@@ -226,6 +226,7 @@ class DevStack:
             "BEHEST_GATEWAY_DATA_DIR": str(self.data_dir / "gateway"),
             "BEHEST_GATEWAY_OPENAI_BASE_URL": provider.base_url,
             "BEHEST_GATEWAY_OPENAI_API_KEY": provider.key or "",
+            "BEHEST_GATEWAY_WEBHOOKS_ALLOW_PRIVATE": "true",
         }
         child = Child(
             "gateway",

@@ -13,6 +13,7 @@ from behest_cli.commands import (
     budget,
     chat,
     dev,
+    events,
     gateway,
     key,
     kill,
@@ -27,6 +28,7 @@ from behest_cli.commands import (
     token,
     usage,
     version,
+    webhooks,
 )
 from behest_cli.errors import CliError
 
@@ -56,6 +58,8 @@ app.add_typer(ledger.app, name="ledger", rich_help_panel=MONEY)
 app.add_typer(kill.app, name="kill", rich_help_panel=MONEY)
 app.command("simulate", rich_help_panel=MONEY)(simulate.simulate)
 app.add_typer(usage.app, name="usage", rich_help_panel=MONEY)
+app.command("events", rich_help_panel=MONEY)(events.events)
+app.add_typer(webhooks.app, name="webhooks", rich_help_panel=MONEY)
 app.add_typer(profile.app, name="profile", rich_help_panel=HELP)
 app.command("version", rich_help_panel=HELP)(version.version)
 

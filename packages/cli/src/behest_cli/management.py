@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import uuid
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,10 @@ import httpx
 from behest_cli.errors import CliError, UsageError, no_gateway_at
 
 TIMEOUT_SECONDS = 30.0
+SILENCE_SECONDS = 60.0
+"""A stream that says nothing for so long is broken: the gateway gives a sign of life four times as often."""
+
+RECONNECT_SECONDS = 1.0
 
 
 class RefusedError(CliError):
@@ -128,6 +133,32 @@ class Management:
                     hint="Check --base-url or BEHEST_BASE_URL; `behest version` says which versions there are.",
                 )
             yield response.iter_bytes()
+
+    def follow(self, path: str, **params: str | None) -> Generator[str]:
+        """Give each event of a stream, from now on; one that breaks is taken up where it was.
+
+        Raises:
+            CliError: Nothing answers, or the gateway refuses.
+        """
+        known = {name: value for name, value in params.items() if value is not None}
+        headers = {"Accept": "text/event-stream"}
+        while True:
+            try:
+                with self._client.stream("GET", path, params=known, headers=headers, timeout=SILENCE_SECONDS) as answer:
+                    if not answer.is_success:
+                        answer.read()
+                        raise self._refusal(answer)
+                    for line in answer.iter_lines():
+                        name, _, value = line.partition(": ")
+                        if name == "id":
+                            headers["Last-Event-ID"] = value
+                        elif name == "data":
+                            yield value
+            except httpx.ConnectError as error:
+                raise no_gateway_at(self.base_url) from error
+            except httpx.TransportError:
+                pass  # Broken on the way.
+            time.sleep(RECONNECT_SECONDS)
 
     def tenant_id(self, given: str | None) -> str | None:
         """Say which tenant is meant: the one given, the profile's, or the only one there is.

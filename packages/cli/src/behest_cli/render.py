@@ -26,6 +26,11 @@ def line(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
+def flush() -> None:
+    """Let whoever reads this see what was printed so far."""
+    sys.stdout.flush()
+
+
 def note(text: str) -> None:
     """Tell a person something beside the result, on stderr."""
     console(stderr=True).print(text, style="dim", markup=False, soft_wrap=True)

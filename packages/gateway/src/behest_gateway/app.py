@@ -23,10 +23,14 @@ from behest_gateway.adapters.rates import MemoryRates
 from behest_gateway.adapters.sql.analytics import SqlAnalytics
 from behest_gateway.adapters.sql.control import ControlStore
 from behest_gateway.adapters.sql.database import Database
+from behest_gateway.adapters.sql.events import SqlEvents
 from behest_gateway.adapters.sql.exports import SqlExports
 from behest_gateway.adapters.sql.ledger import SqlLedger
 from behest_gateway.adapters.sql.usage import SqlUsage
+from behest_gateway.adapters.sql.webhooks import SqlWebhooks
 from behest_gateway.adapters.vault import Vault, load_master_key
+from behest_gateway.adapters.webhooks import WebhookSender
+from behest_gateway.control.delivering import Deliverer
 from behest_gateway.control.operators import Operators
 from behest_gateway.control.publishing import PUBLISHED_ALLOWANCES, Publishing
 from behest_gateway.core.clock import SystemClock
@@ -52,6 +56,7 @@ from behest_gateway.stages.upstream.stage import Upstream
 
 OFFICIAL_HOSTS = ("https://api.openai.com/",)
 EXPIRE_EVERY_SECONDS = 30.0
+PRUNE_EVERY_SECONDS = 3600.0
 COUNTED_ADDRESSES = 100_000
 """How many client addresses are counted at once; some 30 MB."""
 
@@ -66,8 +71,10 @@ class Gateway:
         front: Front,
         settings: Settings,
         start: Callable[[], Awaitable[None]],
-        stop: Callable[[], None],
+        end: Callable[[], None],
+        stop: Callable[[], Awaitable[None]],
     ) -> None:
+        self._end = end
         self._front = front
         self._settings = settings
         self._start = start
@@ -89,9 +96,10 @@ class Gateway:
             try:
                 yield
             finally:
+                self._end()
                 await server.stop(settings.shutdown_seconds)
         finally:
-            self._stop()
+            await self._stop()
 
 
 def build(settings: Settings) -> Gateway:
@@ -142,6 +150,9 @@ def build(settings: Settings) -> Gateway:
     )
     data = DataApi(stages, clock, prices, provider.name, SqlUsage(database, ledger.known_user), ledger.state)
     publishing = Publishing(store, directory, PUBLISHED_ALLOWANCES if settings.plan_allowances else {})
+    events, webhooks = SqlEvents(database), SqlWebhooks(database)
+    webhook_sender = WebhookSender(allow_private=settings.webhooks_allow_private)
+    deliverer = Deliverer(webhooks, webhook_sender, vault, database.feed, clock)
     background: set[asyncio.Task[None]] = set()
 
     def management() -> AsgiApp:
@@ -155,6 +166,10 @@ def build(settings: Settings) -> Gateway:
             counters=ledger,
             analytics=SqlAnalytics(database),
             exports=SqlExports(database),
+            event_log=events,
+            webhook_store=webhooks,
+            seal=vault,
+            allow_private_webhooks=settings.webhooks_allow_private,
             works=works,
             operators=operators,
             minting_keys=minting_keys,
@@ -172,6 +187,14 @@ def build(settings: Settings) -> Gateway:
             if late:
                 _log.error("%d holds outlived their time and were booked in full", late)
 
+    async def prune_for_ever() -> None:
+        while True:
+            try:
+                await events.prune(clock.now_us())
+            except Exception:
+                _log.exception("old events could not be forgotten; it is tried again")
+            await asyncio.sleep(PRUNE_EVERY_SECONDS)
+
     async def start() -> None:
         await minting_keys.ensure()
         made = await operators.ensure(settings.admin_token)
@@ -183,11 +206,14 @@ def build(settings: Settings) -> Gateway:
             )
         if ledger.recovered:
             _log.warning("%d attempts were under way when the gateway died; each is booked in full", ledger.recovered)
-        background.add(asyncio.create_task(expire_for_ever()))
+        for work in (expire_for_ever(), prune_for_ever(), deliverer.run()):
+            background.add(asyncio.create_task(work))
 
-    def stop() -> None:
+    async def stop() -> None:
         for task in background:
             task.cancel()
+        await deliverer.close()
+        webhook_sender.close()
         sender.close()
         ledger.close()
         database.close()
@@ -207,4 +233,4 @@ def build(settings: Settings) -> Gateway:
         base_domain=settings.base_domain,
         access_log=settings.access_log,
     )
-    return Gateway(front, settings, start, stop)
+    return Gateway(front, settings, start, database.feed.close, stop)

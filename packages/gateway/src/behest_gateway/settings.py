@@ -51,6 +51,9 @@ class Settings:
     shutdown_seconds: int = _option(10, "Seconds that running requests get when the gateway is asked to stop.")
     access_log: bool = _option(False, "Write one line for each request to standard error.")
     plan_allowances: bool = _option(False, "Limit a tenant's tokens a month by its plan, as published.")
+    webhooks_allow_private: bool = _option(
+        False, "Send webhooks to private addresses and without TLS too; for development and tests."
+    )
     admin_token: str | None = _option(
         None, "The operator's secret; one is made at the first start when it is absent.", "BEHEST_ADMIN_TOKEN"
     )

@@ -16,8 +16,10 @@ from behest_gateway.adapters.memory import MemoryDirectory
 from behest_gateway.adapters.sql.analytics import SqlAnalytics
 from behest_gateway.adapters.sql.control import ControlStore
 from behest_gateway.adapters.sql.database import Database
+from behest_gateway.adapters.sql.events import SqlEvents
 from behest_gateway.adapters.sql.exports import SqlExports
 from behest_gateway.adapters.sql.ledger import SqlLedger
+from behest_gateway.adapters.sql.webhooks import SqlWebhooks
 from behest_gateway.adapters.vault import Vault
 from behest_gateway.control.operators import Operators
 from behest_gateway.control.publishing import Publishing
@@ -60,6 +62,8 @@ class Management:
     minter: Minter
     authenticate: Authenticate
     services: ManagementServices
+    webhooks: SqlWebhooks
+    vault: Vault
     transport: httpx.ASGITransport
     clients: list[httpx.AsyncClient] = field(default_factory=list[httpx.AsyncClient])
 
@@ -137,6 +141,7 @@ async def management(tmp_path: Path, minting_pair: RsaPair) -> AsyncIterator[Man
     authenticate = Authenticate(directory, clock, frozenset(ISSUERS))
     directory.on_withdraw(minter.forget)
     directory.on_withdraw(authenticate.forget)
+    webhooks = SqlWebhooks(database)
     services = ManagementServices.over(
         store=store,
         publisher=directory,
@@ -144,6 +149,10 @@ async def management(tmp_path: Path, minting_pair: RsaPair) -> AsyncIterator[Man
         counters=ledger,
         analytics=SqlAnalytics(database),
         exports=SqlExports(database),
+        event_log=SqlEvents(database),
+        webhook_store=webhooks,
+        seal=vault,
+        allow_private_webhooks=False,
         works=works,
         operators=operators,
         minting_keys=minting_keys,
@@ -160,6 +169,8 @@ async def management(tmp_path: Path, minting_pair: RsaPair) -> AsyncIterator[Man
         minter=minter,
         authenticate=authenticate,
         services=services,
+        webhooks=webhooks,
+        vault=vault,
         transport=httpx.ASGITransport(management_app(services)),
     )
     yield management

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -28,14 +28,20 @@ IDLE_SECONDS = 30.0
 LINGER_SECONDS = 1.0
 """How long the end of a body may take that is complete in sense."""
 
+MAX_URLS = 1_000
+"""Addresses whose parts are remembered."""
+
 _Origin = tuple[str, str, int]
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Takes a host and a port, and returns IP addresses."""
 
 
 class _Connection(asyncio.Protocol):
     """One connection, and the answer that it is reading."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, for_status: bool = False) -> None:
         self._loop = loop
+        self._for_status = for_status
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._paused = False
@@ -116,7 +122,7 @@ class _Connection(asyncio.Protocol):
         self.status = status
         self.has_head = True
         self._framed = "content-length" in self.headers or "transfer-encoding" in self.headers
-        if self.headers.get("content-encoding", "identity") != "identity":
+        if self.headers.get("content-encoding", "identity") != "identity" and not self._for_status:
             self.problem = "the answer is compressed, which was not asked for"
             self.close()
 
@@ -280,14 +286,29 @@ class HttpSender:
         connect_timeout: Seconds to reach a server, TLS included.
         timeout: Seconds that a whole answer may take.
         idle_timeout: Seconds that a server may stay silent, also before its answer begins.
+        resolve: Says which addresses a host has, and may refuse with `SendError`; the connection goes to one of
+            these, while TLS and the Host header keep the name. The system's own when left out.
+        for_status: Only the status of an answer matters: its body may be encoded, and no connection is kept.
+        tls: Whom to trust; the system's authorities when left out.
     """
 
-    def __init__(self, *, connect_timeout: float, timeout: float, idle_timeout: float) -> None:
+    def __init__(
+        self,
+        *,
+        connect_timeout: float,
+        timeout: float,
+        idle_timeout: float,
+        resolve: Resolve | None = None,
+        for_status: bool = False,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._resolve = resolve
+        self._for_status = for_status
         self._connect_timeout = connect_timeout
         self._timeout = timeout
         self._idle_timeout = idle_timeout
         self._idle: dict[_Origin, deque[_Connection]] = {}
-        self._tls: ssl.SSLContext | None = None
+        self._tls = tls
         self._urls: dict[str, tuple[_Origin, bytes]] = {}
 
     def _parse(self, url: str) -> tuple[_Origin, bytes]:
@@ -299,6 +320,8 @@ class HttpSender:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         start = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAccept-Encoding: identity\r\nUser-Agent: behest\r\n"
         parsed = ((parts.scheme, parts.hostname, port), start.encode("ascii"))
+        if len(self._urls) >= MAX_URLS:
+            self._urls.clear()
         self._urls[url] = parsed
         return parsed
 
@@ -319,12 +342,29 @@ class HttpSender:
             tls = self._tls = self._tls or ssl.create_default_context()
         try:
             async with asyncio.timeout(self._connect_timeout):
-                _, connection = await loop.create_connection(lambda: _Connection(loop), host, port, ssl=tls)
+                return await self._reach(host, port, tls)
         except TimeoutError:
             raise SendError("unreached", "no connection in time") from None
         except OSError as problem:
             raise SendError("unreached", problem.strerror or str(problem)) from None
-        return connection
+
+    async def _reach(self, host: str, port: int, tls: ssl.SSLContext | None) -> _Connection:
+        """Connect to the first address that takes it."""
+        loop = asyncio.get_running_loop()
+
+        def made() -> _Connection:
+            return _Connection(loop, for_status=self._for_status)
+
+        if self._resolve is None:
+            return (await loop.create_connection(made, host, port, ssl=tls))[1]
+        problem: OSError = OSError("the name has no address")
+        for address in await self._resolve(host, port):
+            try:
+                name = host if tls is not None else None
+                return (await loop.create_connection(made, address, port, ssl=tls, server_hostname=name))[1]
+            except OSError as refused:
+                problem = refused
+        raise problem
 
     async def send(self, url: str, headers: tuple[tuple[str, str], ...], body: bytes) -> HttpReply:
         origin, start = self._urls.get(url) or self._parse(url)
@@ -343,7 +383,7 @@ class HttpSender:
                 await connection.wait(deadline)
                 if loop.time() >= deadline and not (connection.has_head or connection.problem):
                     raise SendError("timed_out", "no answer in time")
-            if connection.problem is not None:
+            if connection.problem is not None and not self._for_status:
                 raise SendError("broken", connection.problem)
         except BaseException:
             reply.close()
@@ -354,7 +394,7 @@ class HttpSender:
         """Keep a connection whose answer is read to its end; close any other."""
         if connection.closed:
             return
-        if not (connection.complete and connection.keep_alive and connection.problem is None):
+        if self._for_status or not (connection.complete and connection.keep_alive and connection.problem is None):
             connection.close()
             return
         connection.take()

@@ -9,14 +9,17 @@ from behest_gateway.control.ports import ProjectStore
 from behest_gateway.control.projects import Projects
 from behest_gateway.control.publishing import Publishing
 from behest_gateway.control.records import Project
-from behest_gateway.control.settings import read_settings
+from behest_gateway.control.settings import changed_settings, read_settings
+from behest_gateway.core.clock import Clock
 from behest_gateway.core.errors import GatewayError
+from behest_gateway.core.events import new_event
 
 
 class Deploying:
     """Saves, deploys and discards drafts."""
 
-    def __init__(self, store: ProjectStore, publishing: Publishing, projects: Projects) -> None:
+    def __init__(self, store: ProjectStore, publishing: Publishing, projects: Projects, clock: Clock) -> None:
+        self._clock = clock
         self._store = store
         self._publishing = publishing
         self._projects = projects
@@ -37,7 +40,15 @@ class Deploying:
         project = self._projects.get(actor, project_id)
         if project.draft is None:
             raise GatewayError("conflict", "There is no draft to deploy; PUT the settings first.")
-        self._store.save_settings(project.id, project.draft, None)
+        told = new_event(
+            "config_deployed",
+            tenant_id=project.tenant_id,
+            project_id=project.id,
+            at=self._clock.now_us(),
+            changed=",".join(changed_settings(project.deployed, project.draft)),
+            by=actor.name,
+        )
+        self._store.save_settings(project.id, project.draft, None, events=[told])
         self._publishing.project(project.id)
         return self._projects.get(actor, project_id)
 

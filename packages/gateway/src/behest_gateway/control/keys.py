@@ -10,10 +10,11 @@ from behest_protocol.claims import API_KEY_PREFIX
 from behest_gateway.control.access import Actor
 from behest_gateway.control.ports import KeyStore, SecretHasher
 from behest_gateway.control.projects import Projects
-from behest_gateway.control.records import KeyRecord
+from behest_gateway.control.records import KeyRecord, Project
 from behest_gateway.control.rules import clean_name
 from behest_gateway.core.clock import Clock
 from behest_gateway.core.errors import GatewayError, invalid
+from behest_gateway.core.events import Event, new_event
 from behest_gateway.core.ids import new_id
 from behest_gateway.core.snapshot import Publisher
 
@@ -58,8 +59,10 @@ class Keys:
 
     def revoke(self, actor: Actor, project_id: str, key_id: str) -> None:
         """Refuse a key from now on. Tokens that were minted with it live until they expire."""
+        project = self._projects.get(actor, project_id)
         key = self._get(actor, project_id, key_id)
-        self._store.revoke_key(key.id, self._clock.now_us())
+        at = self._clock.now_us()
+        self._store.revoke_key(key.id, at, events=[self._told(actor, project, key, "revoked", at)])
         self._publisher.withdraw_api_key(key.lookup)
 
     async def rotate(self, actor: Actor, project_id: str, key_id: str) -> tuple[KeyRecord, str]:
@@ -68,10 +71,24 @@ class Keys:
         key, plaintext = await self._new(project_id, old.name, old.role)
         # Somebody else may have revoked or exchanged it while the new one was hashed.
         old = self._get(actor, project_id, key_id)
-        self._store.replace_key(old.id, key)
+        told = self._told(actor, self._projects.get(actor, project_id), old, "rotated", key.created_at)
+        self._store.replace_key(old.id, key, events=[told])
         self._publisher.publish_api_key(key.published)
         self._publisher.withdraw_api_key(old.lookup)
         return key, plaintext
+
+    def _told(self, actor: Actor, project: Project, key: KeyRecord, reason: str, at: int) -> Event:
+        return new_event(
+            "key_revoked",
+            tenant_id=project.tenant_id,
+            project_id=project.id,
+            at=at,
+            key_id=key.id,
+            kind="api_key",
+            name=key.name,
+            reason=reason,
+            by=actor.name,
+        )
 
     def _get(self, actor: Actor, project_id: str, key_id: str) -> KeyRecord:
         self._projects.get(actor, project_id)

@@ -1,11 +1,16 @@
-"""What the management plane needs from outside. Each call of a store is one step: whole or not at all."""
+"""What the management plane needs from outside. Each call of a store is one step: whole or not at all.
+
+A change may come with `events`, which are written in the same step.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from behest_gateway.control.records import KeyRecord, Project, SigningKey, SwitchChange, SwitchRecord, Tenant, TopUp
 from behest_gateway.core.budgets import Budget, BudgetState
+from behest_gateway.core.events import Event
 from behest_gateway.core.snapshot import ProjectSettings
 
 
@@ -48,12 +53,19 @@ class ProjectStore(Protocol):
         """Write the name and the status."""
         ...
 
-    def save_settings(self, project_id: str, deployed: ProjectSettings, draft: ProjectSettings | None) -> None:
-        """Write the settings of a project."""
+    def save_settings(
+        self,
+        project_id: str,
+        deployed: ProjectSettings,
+        draft: ProjectSettings | None,
+        *,
+        events: Sequence[Event] = (),
+    ) -> None:
+        """Write the settings of a project, and what is told of it."""
         ...
 
     def delete_project(self, project_id: str, at: int) -> None:
-        """Mark a project deleted with its keys and budgets, and set its slug free."""
+        """Mark a project deleted with its keys and budgets, drop its webhooks, and set its slug free."""
         ...
 
     def project(self, project_id: str) -> Project | None: ...
@@ -74,9 +86,9 @@ class KeyStore(Protocol):
         """The keys of a project, or of all, oldest first."""
         ...
 
-    def revoke_key(self, key_id: str, at: int) -> None: ...
+    def revoke_key(self, key_id: str, at: int, *, events: Sequence[Event] = ()) -> None: ...
 
-    def replace_key(self, key_id: str, key: KeyRecord) -> None:
+    def replace_key(self, key_id: str, key: KeyRecord, *, events: Sequence[Event] = ()) -> None:
         """Revoke a key and store the one that takes its place."""
         ...
 
@@ -98,7 +110,7 @@ class SigningKeyStore(Protocol):
         """The keys in force of a tenant, or of all, oldest first."""
         ...
 
-    def revoke_signing_key(self, kid: str, at: int) -> None: ...
+    def revoke_signing_key(self, kid: str, at: int, *, events: Sequence[Event] = ()) -> None: ...
 
 
 class BudgetStore(Protocol):
@@ -136,11 +148,13 @@ class BudgetStore(Protocol):
 class SwitchStore(Protocol):
     """Where kill switches are kept, and who changed them. Those of erased users are never returned."""
 
-    def put_switch(self, record: SwitchRecord) -> None:
+    def put_switch(self, record: SwitchRecord, *, events: Sequence[Event] = ()) -> None:
         """Turn a switch on, in place of an earlier one, and write down who did."""
         ...
 
-    def delete_switch(self, record: SwitchRecord, *, by: str, reason: str, at: int) -> None:
+    def delete_switch(
+        self, record: SwitchRecord, *, by: str, reason: str, at: int, events: Sequence[Event] = ()
+    ) -> None:
         """Turn a switch off, and write down who did."""
         ...
 

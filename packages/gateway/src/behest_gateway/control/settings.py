@@ -31,6 +31,15 @@ def settings_json(settings: ProjectSettings) -> dict[str, Any]:
     return {name: list(cast("tuple[str, ...]", v)) if isinstance(v, tuple) else v for name, v in shown.items()}
 
 
+def changed_settings(before: ProjectSettings, after: ProjectSettings) -> list[str]:
+    """The names of the settings that differ.
+
+    >>> changed_settings(ProjectSettings(), ProjectSettings(rpm_limit=7))
+    ['rpm_limit']
+    """
+    return [name for name in _NAMES if getattr(before, name) != getattr(after, name)]
+
+
 def read_settings(given: Mapping[str, object], base: ProjectSettings) -> ProjectSettings:
     """Lay what was given over other settings.
 

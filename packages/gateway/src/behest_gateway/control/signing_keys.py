@@ -13,6 +13,7 @@ from behest_gateway.control.rules import clean_name
 from behest_gateway.control.tenants import Tenants
 from behest_gateway.core.clock import Clock
 from behest_gateway.core.errors import GatewayError, invalid
+from behest_gateway.core.events import new_event
 from behest_gateway.core.snapshot import Publisher
 
 MAX_KEYS = 100
@@ -79,5 +80,17 @@ class SigningKeys:
         key = self._store.signing_key(kid)
         if key is None or not actor.sees(key.tenant_id):
             raise GatewayError("not_found", "There is no signing key of this kid; it may have been revoked.")
-        self._store.revoke_signing_key(kid, self._clock.now_us())
+        at = self._clock.now_us()
+        told = new_event(
+            "key_revoked",
+            tenant_id=key.tenant_id,
+            project_id=None,
+            at=at,
+            key_id=kid,
+            kind="signing_key",
+            name=key.name,
+            reason="revoked",
+            by=actor.name,
+        )
+        self._store.revoke_signing_key(kid, at, events=[told])
         self._publisher.withdraw_verification_key(kid)

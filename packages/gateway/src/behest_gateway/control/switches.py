@@ -17,6 +17,7 @@ from behest_gateway.control.records import SwitchChange, SwitchRecord
 from behest_gateway.control.tenants import Tenants
 from behest_gateway.core.clock import Clock
 from behest_gateway.core.errors import GatewayError, invalid
+from behest_gateway.core.events import Event, new_event
 from behest_gateway.core.snapshot import Publisher
 from behest_gateway.core.switches import Switch, SwitchScope
 
@@ -73,6 +74,21 @@ def clean_reason(reason: str | None) -> str:
     return reason
 
 
+def event_of(switch: Switch, *, is_on: bool, tenant_id: str | None, reason: str, by: str, at: int) -> Event:
+    """What is told of a change. Every project hears what is the gateway's own, so that is told without its reason."""
+    ours = tenant_id is None
+    return new_event(
+        "kill_switch_on" if is_on else "kill_switch_off",
+        tenant_id=tenant_id or "",
+        project_id=switch.target.partition("/")[0] if switch.scope in ("project", "user") else None,
+        at=at,
+        scope=switch.scope,
+        target=switch.target,
+        reason="" if ours else reason,
+        by=by,
+    )
+
+
 class KillSwitches:
     """Turns switches on and off, and lists them. Both are safe to repeat, and in effect when they return."""
 
@@ -115,7 +131,8 @@ class KillSwitches:
             set_by=actor.name,
             set_at=self._clock.now_us(),
         )
-        self._store.put_switch(record)
+        told = event_of(switch, is_on=True, tenant_id=tenant_id, reason=text, by=record.set_by, at=record.set_at)
+        self._store.put_switch(record, events=[told])
         self._publisher.publish_switch(switch)
         return record
 
@@ -134,7 +151,9 @@ class KillSwitches:
         if record.tenant_id is None or not actor.sees(record.tenant_id):
             self._owner(actor, switch)
         _require_author(actor, record)
-        self._store.delete_switch(record, by=actor.name, reason=text, at=self._clock.now_us())
+        by, at = actor.name, self._clock.now_us()
+        told = event_of(switch, is_on=False, tenant_id=record.tenant_id, reason=text, by=by, at=at)
+        self._store.delete_switch(record, by=by, reason=text, at=at, events=[told])
         self._publisher.withdraw_switch(switch)
 
     def get(self, actor: Actor, scope: str, target: str) -> SwitchRecord:

@@ -18,7 +18,7 @@ def scope_of(request: Request) -> dict[str, Any]:
     """A request as ASGI describes it; `state.request_id` is the trace id."""
     return {
         "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
         "http_version": "1.1",
         "method": request.method,
         "scheme": "http",
@@ -34,9 +34,10 @@ def scope_of(request: Request) -> dict[str, Any]:
 
 
 async def run_asgi(app: AsgiApp, request: Request, responder: Responder) -> None:
-    """Let an application answer a request.
+    """Let an application answer a request. An answer in one part goes out with its length.
 
-    An answer in one part goes out with its length; one in several parts ends when the caller hangs up.
+    An answer in several parts may take as long as it likes: its task is cancelled when the caller hangs up, and it
+    waits while the caller reads slower than it writes.
     """
     given = False
     status = 0
@@ -46,7 +47,8 @@ async def run_asgi(app: AsgiApp, request: Request, responder: Responder) -> None
     async def receive() -> dict[str, Any]:
         nonlocal given
         if given:
-            return {"type": "http.disconnect"}
+            # Nobody watches the caller from here: whoever waits for them to leave is cancelled when they do.
+            await asyncio.get_running_loop().create_future()
         given = True
         return {"type": "http.request", "body": request.body, "more_body": False}
 
@@ -72,8 +74,10 @@ async def run_asgi(app: AsgiApp, request: Request, responder: Responder) -> None
     try:
         await app(scope_of(request), receive, send)
     except asyncio.CancelledError:
-        if not responder.left:
+        if not (streaming and responder.left):
             raise
         task = asyncio.current_task()
         if task is not None:
             task.uncancel()
+    finally:
+        responder.cancel_when_left(False)

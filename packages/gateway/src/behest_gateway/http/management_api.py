@@ -32,7 +32,7 @@ from behest_gateway.control.records import (
 from behest_gateway.control.settings import settings_json
 from behest_gateway.core.clock import iso
 from behest_gateway.core.errors import GatewayError
-from behest_gateway.http import management_budgets, management_exports
+from behest_gateway.http import management_budgets, management_events, management_exports, management_webhooks
 from behest_gateway.http import management_models as models
 from behest_gateway.http.management_services import (
     REFUSALS,
@@ -431,6 +431,8 @@ def management_app(services: ManagementServices) -> FastAPI:
     app.include_router(router)
     app.include_router(management_budgets.router)
     app.include_router(management_exports.router)
+    app.include_router(management_events.router)
+    app.include_router(management_webhooks.router)
     app.add_exception_handler(GatewayError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_shape)
     app.add_exception_handler(HTTPException, _refuse_route)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, cast
 
@@ -14,6 +15,7 @@ from behest_gateway.control.admins import Admins
 from behest_gateway.control.analytics import Analytics, AnalyticsReader, Asked
 from behest_gateway.control.budgets import Budgets
 from behest_gateway.control.deploying import Deploying
+from behest_gateway.control.events import EventLog, Events
 from behest_gateway.control.exporting import ExportReader, Exports
 from behest_gateway.control.keys import Keys
 from behest_gateway.control.operators import Operators
@@ -23,6 +25,7 @@ from behest_gateway.control.publishing import Publishing
 from behest_gateway.control.signing_keys import SigningKeys
 from behest_gateway.control.switches import KillSwitches
 from behest_gateway.control.tenants import Tenants
+from behest_gateway.control.webhooks import Seal, Webhooks, WebhookStore
 from behest_gateway.core.clock import Clock
 from behest_gateway.core.errors import GatewayError
 from behest_gateway.core.snapshot import Publisher
@@ -78,6 +81,8 @@ class ManagementServices:
     analytics: Analytics
     exports: Exports
     kill_switches: KillSwitches
+    events: Events
+    webhooks: Webhooks
     operators: Operators
     minting_keys: MintingKeys
     admins: Admins
@@ -94,6 +99,10 @@ class ManagementServices:
         counters: BudgetCounters,
         analytics: AnalyticsReader,
         exports: ExportReader,
+        event_log: EventLog,
+        webhook_store: WebhookStore,
+        seal: Seal,
+        allow_private_webhooks: bool,
         works: KeyWorks,
         operators: Operators,
         minting_keys: MintingKeys,
@@ -109,13 +118,15 @@ class ManagementServices:
         return cls(
             tenants=tenants,
             projects=projects,
-            deploying=Deploying(store, publishing, projects),
+            deploying=Deploying(store, publishing, projects, clock),
             keys=Keys(store, projects, publisher, works, clock),
             signing_keys=SigningKeys(store, tenants, publisher, works, clock),
             budgets=Budgets(store, tenants, projects, publishing, users, counters, clock),
             analytics=Analytics(analytics, projects, clock),
             exports=Exports(exports, projects, tenants, clock),
             kill_switches=KillSwitches(store, tenants, projects, publisher, users, clock),
+            events=Events(event_log, projects),
+            webhooks=Webhooks(webhook_store, projects, seal, clock, allow_private=allow_private_webhooks),
             operators=operators,
             minting_keys=minting_keys,
             admins=Admins(store),
@@ -160,7 +171,21 @@ async def _actor(
     )
 
 
+async def _again(
+    services: Services,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+    secret: Annotated[str | None, Security(_secret)],
+) -> Callable[[], Awaitable[Actor]]:
+    async def ask() -> Actor:
+        return await _actor(services, bearer, secret)
+
+    return ask
+
+
 By = Annotated[Actor, Depends(_actor)]
+Again = Annotated[Callable[[], Awaitable[Actor]], Depends(_again)]
+"""Says who asks once more, or refuses; for an answer that takes long."""
+
 KillReason = Annotated[str | None, Query(description="For the record")]
 
 

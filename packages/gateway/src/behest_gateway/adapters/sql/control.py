@@ -8,7 +8,7 @@ that was revoked must stay so through a power cut, and changes are rare enough f
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,9 +16,11 @@ import apsw
 import msgspec
 
 from behest_gateway.adapters.sql.database import Database
+from behest_gateway.adapters.sql.events import add
 from behest_gateway.adapters.sql.queries import load
 from behest_gateway.control.records import KeyRecord, Project, SigningKey, SwitchChange, SwitchRecord, Tenant, TopUp
 from behest_gateway.core.budgets import Budget
+from behest_gateway.core.events import Event
 from behest_gateway.core.snapshot import ProjectSettings
 from behest_gateway.core.switches import Switch, SwitchScope, user_target
 from behest_gateway.mint.ports import MintingKey
@@ -32,7 +34,6 @@ class ControlStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._sql = load("control")
-        self._usual: int = next(database.connection.execute("pragma synchronous"))[0]
 
     def _one(self, query: str, *values: Any) -> Row | None:
         rows: list[Row] = list(self._database.connection.execute(self._sql[query], values))
@@ -42,17 +43,16 @@ class ControlStore:
         return list(self._database.connection.execute(self._sql[query], values))
 
     @contextmanager
-    def _durable(self) -> Generator[apsw.Connection]:
-        connection = self._database.connection
-        connection.execute("pragma synchronous = full")
-        try:
-            with self._database.transaction():
-                yield connection
-        finally:
-            connection.execute(f"pragma synchronous = {self._usual}")
+    def _durable(self, events: Sequence[Event] = ()) -> Generator[apsw.Connection]:
+        """A transaction on the disk, with what is to be told of it."""
+        with self._database.durable() as connection:
+            yield connection
+            add(connection, events)
+        if events:
+            self._database.feed.wake()
 
-    def _write(self, *steps: tuple[Any, ...]) -> None:
-        with self._durable() as connection:
+    def _write(self, *steps: tuple[Any, ...], events: Sequence[Event] = ()) -> None:
+        with self._durable(events) as connection:
             for query, *values in steps:
                 connection.execute(self._sql[query], tuple(values))
 
@@ -103,14 +103,22 @@ class ControlStore:
     def update_project(self, project: Project) -> None:
         self._write(("update_project", project.name, project.status, project.id))
 
-    def save_settings(self, project_id: str, deployed: ProjectSettings, draft: ProjectSettings | None) -> None:
-        self._write(("save_settings", _settings_text(deployed), _settings_text(draft), project_id))
+    def save_settings(
+        self,
+        project_id: str,
+        deployed: ProjectSettings,
+        draft: ProjectSettings | None,
+        *,
+        events: Sequence[Event] = (),
+    ) -> None:
+        self._write(("save_settings", _settings_text(deployed), _settings_text(draft), project_id), events=events)
 
     def delete_project(self, project_id: str, at: int) -> None:
         self._write(
             ("delete_project", project_id),
             ("revoke_keys_of_project", at, project_id),
             ("delete_budgets_of_project", at, project_id),
+            ("delete_webhooks_of_project", project_id),
         )
 
     def project(self, project_id: str) -> Project | None:
@@ -132,11 +140,11 @@ class ControlStore:
     def keys(self, project_id: str | None) -> list[KeyRecord]:
         return [_key(row) for row in self._all("list_keys", project_id)]
 
-    def revoke_key(self, key_id: str, at: int) -> None:
-        self._write(("revoke_key", at, key_id))
+    def revoke_key(self, key_id: str, at: int, *, events: Sequence[Event] = ()) -> None:
+        self._write(("revoke_key", at, key_id), events=events)
 
-    def replace_key(self, key_id: str, key: KeyRecord) -> None:
-        self._write(("revoke_key", key.created_at, key_id), _insert_key(key))
+    def replace_key(self, key_id: str, key: KeyRecord, *, events: Sequence[Event] = ()) -> None:
+        self._write(("revoke_key", key.created_at, key_id), _insert_key(key), events=events)
 
     # Tenants' signing keys
 
@@ -154,8 +162,8 @@ class ControlStore:
     def signing_keys(self, tenant_id: str | None) -> list[SigningKey]:
         return [_signing_key(row) for row in self._all("list_signing_keys", tenant_id)]
 
-    def revoke_signing_key(self, kid: str, at: int) -> None:
-        self._write(("revoke_signing_key", at, kid))
+    def revoke_signing_key(self, kid: str, at: int, *, events: Sequence[Event] = ()) -> None:
+        self._write(("revoke_signing_key", at, kid), events=events)
 
     # Budgets
 
@@ -215,16 +223,20 @@ class ControlStore:
 
     # Kill switches
 
-    def put_switch(self, record: SwitchRecord) -> None:
+    def put_switch(self, record: SwitchRecord, *, events: Sequence[Event] = ()) -> None:
         where = _switch_columns(record)
         self._write(
             ("put_switch", *where, record.reason, record.set_by, record.set_at),
             ("insert_switch_change", "on", *where, record.reason, record.set_by, record.set_at),
+            events=events,
         )
 
-    def delete_switch(self, record: SwitchRecord, *, by: str, reason: str, at: int) -> None:
+    def delete_switch(
+        self, record: SwitchRecord, *, by: str, reason: str, at: int, events: Sequence[Event] = ()
+    ) -> None:
         where = _switch_columns(record)
-        self._write(("delete_switch", *where[:3]), ("insert_switch_change", "off", *where, reason, by, at))
+        change = ("insert_switch_change", "off", *where, reason, by, at)
+        self._write(("delete_switch", *where[:3]), change, events=events)
 
     def switches(self, tenant_id: str | None) -> list[SwitchRecord]:
         return [_switch(row) for row in self._all("list_switches", tenant_id)]

@@ -23,6 +23,8 @@ from typing import IO
 
 import apsw
 
+from behest_gateway.adapters.sql.feed import Feed
+
 OLDEST_SAFE_SQLITE = (3, 51, 3)
 """Before it, two connections that write and checkpoint at the same instant could corrupt the file."""
 
@@ -105,6 +107,9 @@ class Database:
     Args:
         directory: Made when it is missing, readable by its owner alone.
         synchronous: `normal` survives the death of the process; `full` also a power cut, at an fsync per commit.
+
+    Attributes:
+        feed: Whoever committed events wakes it, so that they are read.
     """
 
     def __init__(self, directory: Path, *, synchronous: str = "normal") -> None:
@@ -113,6 +118,7 @@ class Database:
             raise DatabaseError(f"SQLite {apsw.sqlite_lib_version()} has a known corruption bug; install a newer apsw")
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.directory = directory
+        self.feed = Feed()
         self._lock = _lock(directory / "lock")
         path = directory / "behest.db"
         if not path.exists():
@@ -122,6 +128,7 @@ class Database:
         self.connection.set_busy_handler(_wait_a_little)
         try:
             self.connection.execute(f"pragma synchronous = {'full' if synchronous == 'full' else 'normal'}")
+            self._usual: int = next(self.connection.execute("pragma synchronous"))[0]
             self.connection.execute("pragma wal_autocheckpoint = 0")
             self.connection.execute("pragma foreign_keys = on")
             migrate(self.connection)
@@ -162,6 +169,17 @@ class Database:
             connection.execute("rollback")
             raise
         connection.execute("commit")
+
+    @contextmanager
+    def durable(self) -> Generator[apsw.Connection]:
+        """A write transaction that is on the disk when it ends, whatever the database does otherwise."""
+        connection = self.connection
+        connection.execute("pragma synchronous = full")
+        try:
+            with self.transaction():
+                yield connection
+        finally:
+            connection.execute(f"pragma synchronous = {self._usual}")
 
     def reader(self) -> apsw.Connection:
         """A connection of its own that only reads, for a query in another thread. Close it."""

@@ -36,6 +36,9 @@ update api_keys set revoked_at = ? where project_id = ? and revoked_at is null;
 -- delete_budgets_of_project: Every budget of a project that has ended.
 update budgets set deleted_at = ? where project_id = ? and deleted_at is null;
 
+-- delete_webhooks_of_project: Every webhook of a project that has ended, with its secrets and what it still had to send.
+delete from webhooks where project_id = ?;
+
 -- get_project: One project that was not deleted.
 select id, tenant_id, name, slug, status, dns_status, deployed, draft, created_at
 from projects where id = ? and status <> 'deleted';
@@ -134,7 +137,7 @@ insert into signing_keys (kid, tenant_id, name, public_pem, private_sealed, crea
 values (?, null, 'gateway', ?, ?, ?);
 
 -- sealed_count: How many secrets need the master key.
-select count(*) from signing_keys where private_sealed is not null;
+select (select count(*) from signing_keys where private_sealed is not null) + (select count(*) from webhooks);
 
 -- put_switch: Turn a kill switch on, or give it another reason.
 insert into switches (scope, target, user_ref, tenant_id, reason, set_by, set_at) values (?, ?, ?, ?, ?, ?, ?)
