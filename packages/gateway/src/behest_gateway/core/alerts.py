@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from behest_gateway.core.budgets import Budget, BudgetState, shown
+from behest_protocol.money import usd_text
+
+from behest_gateway.core.budgets import Budget, BudgetState
 from behest_gateway.core.clock import iso
+from behest_gateway.core.events import Event, new_event
 from behest_gateway.core.windows import MINUTE, SLICES, window_at
 
 EXCEEDED = 100
+_NAMED = {"key": "key_id", "model": "model"}
 
 
 class Alert(NamedTuple):
@@ -23,6 +27,7 @@ class Alert(NamedTuple):
     subject: str
     window_id: str
     percent: int
+    tenant_id: str
     budget: Budget
     spent: int
     resets_at: int | None
@@ -32,20 +37,15 @@ class Alert(NamedTuple):
     at: int
 
     @property
-    def type(self) -> str:
-        """The event's type."""
-        return "budget_exceeded" if self.percent >= EXCEEDED else "budget_alert"
-
-    @property
-    def fields(self) -> dict[str, str]:
-        """The event's own fields, all texts. A budget that everybody has one of says whose it is."""
+    def event(self) -> Event:
+        """What is told of it. A budget that everybody has one of says whose it is."""
         budget = self.budget
         told = {
             "budget_id": budget.id,
             "scope": budget.scope,
             "unit": budget.unit,
-            "limit": str(shown(budget.unit, budget.limit)),
-            "used": str(shown(budget.unit, self.spent)),
+            "limit": _text(budget.unit, budget.limit),
+            "used": _text(budget.unit, self.spent),
             "percent": str(self.percent),
             "window": budget.window if budget.window != "rolling" else f"{budget.hours}h",
             "mode": budget.mode,
@@ -59,8 +59,13 @@ class Alert(NamedTuple):
         if self.thread_id is not None:
             told["thread_id"] = self.thread_id
         if budget.subject is not None and budget.scope != "user":
-            told["subject"] = budget.subject
-        return told
+            told[_NAMED[budget.scope]] = budget.subject
+        kind = "budget_exceeded" if self.percent >= EXCEEDED else "budget_alert"
+        return new_event(kind, tenant_id=self.tenant_id, project_id=budget.project_id, at=self.at, **told)
+
+
+def _text(unit: str, amount: int) -> str:
+    return usd_text(amount) if unit == "usd" else str(amount)
 
 
 def alert_window(budget: Budget, now_us: int) -> str:

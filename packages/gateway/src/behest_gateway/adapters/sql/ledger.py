@@ -20,7 +20,7 @@ import apsw
 import msgspec
 from behest_protocol.usage import Usage
 
-from behest_gateway.adapters.sql import rollups
+from behest_gateway.adapters.sql import events, rollups
 from behest_gateway.adapters.sql.database import Database
 from behest_gateway.adapters.sql.opening import spent_before
 from behest_gateway.adapters.sql.queries import load
@@ -222,6 +222,7 @@ class SqlLedger:
         self._pending.alerts.append(
             Alert(
                 *key,
+                tenant_id=entry.tenant_id,
                 budget=budget,
                 spent=state.spent,
                 resets_at=state.resets_at,
@@ -391,6 +392,8 @@ class SqlLedger:
             self._failed(pending, problem)
             return
         self.healthy = True
+        if pending.alerts:
+            self._database.feed.wake()
         if len(self._counters) > _COUNTERS_KEPT:
             self._forget()
         for waiter in pending.waiters:
@@ -434,7 +437,7 @@ class SqlLedger:
             if pending.spent:
                 connection.executemany(_SQL["spend"], [(*key, *sums) for key, sums in pending.spent.items()])
             if pending.alerts:
-                _raise_alerts(connection, pending.alerts)
+                events.add(connection, [alert.event for alert in _first_raised(connection, pending.alerts)])
             connection.execute("commit")
         except BaseException:
             connection.execute("rollback")
@@ -474,8 +477,8 @@ class SqlLedger:
         self._flush()
 
 
-def _raise_alerts(connection: apsw.Connection, alerts: list[Alert]) -> list[Alert]:
-    """Note the alerts, inside a transaction; returns those that were not raised before."""
+def _first_raised(connection: apsw.Connection, alerts: list[Alert]) -> list[Alert]:
+    """Note alerts, inside a transaction; returns those that were not raised before."""
     return [alert for alert in alerts if connection.execute(_SQL["raise_alert"], (*alert[:4], alert.at)).fetchall()]
 
 
