@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import Any
@@ -143,7 +144,9 @@ def test_with_several_projects_one_has_to_be_named(operator: Behest, project: di
     said = operator("key", "list", code=2)
     unknown = operator("key", "list", "--project", "no-such-slug", code=2)
 
-    assert project["slug"] in said.err
+    slugs = [each["slug"] for each in json.loads(operator("project", "list", "--json").out)["data"]]
+    assert project["slug"] in slugs
+    assert f"There are {len(slugs)} projects: {', '.join(slugs[:10])}." in said.err
     assert "--project" in said.err
     assert "There is no project 'no-such-slug'" in unknown.err
 
