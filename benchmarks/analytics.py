@@ -39,12 +39,12 @@ PERIOD = Period("p", START, START + DAYS * DAY)
 _MODELS = (("gpt-4o-mini", 6), ("gpt-4o", 2), ("gpt-4.1-nano", 1), ("o4-mini", 1))
 _INSERT = """
 insert into ledger (
-  attempt_id, request_id, attempt, operation, started_at, settled_at, tenant_id, project_id, user_ref, session_id, tier,
-  provider, model_asked, model, stream, input_tokens, cached_read_tokens, output_tokens, calls, hold_nano, cost_nano,
-  price_version, price_hash, state, status, latency_us
+  attempt_id, request_id, attempt, operation, started_at, settled_at, tenant_id, project_id, user_ref, session_id,
+  thread_id, tier, provider, model_asked, model, stream, input_tokens, cached_read_tokens, output_tokens, calls,
+  hold_nano, cost_nano, price_version, price_hash, state, status, latency_us
 ) values (
-  ?1, ?1, 1, 'chat', ?2, ?2, 't', 'p', ?3, ?4, ?5, 'openai', '', ?6, 0, ?7, ?8, ?9, 1, ?10, ?10, 'v', 'h', 'settled',
-  200, 1
+  ?1, ?1, 1, 'chat', ?2, ?2, 't', 'p', ?3, ?4, replace(?4, 'session', 'thread'), ?5, 'openai', '', ?6, 0, ?7, ?8, ?9,
+  1, ?10, ?10, 'v', 'h', 'settled', 200, 1
 )"""
 
 
@@ -85,6 +85,7 @@ async def ask(database: Database, times: int) -> dict[str, list[float]]:
         "project, by hour": lambda: analytics.summary(PERIOD, STEPS["hour"]),
         "users": lambda: analytics.users(PERIOD, 50),
         "sessions": lambda: analytics.sessions(PERIOD, 50),
+        "threads": lambda: analytics.threads(PERIOD, 50),
         "models": lambda: analytics.models(PERIOD, 50),
         "tiers": lambda: analytics.tiers(PERIOD, 50),
         "usage of the project, ragged ends, by day": lambda: usage.by_time(ragged, STEPS["day"]),
@@ -143,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if wrong:
                 print(json.dumps([each.name for each in wrong[:5]]))
                 return 1
-            tables = ("usage_by_hour", "usage_by_user_day", "usage_by_session_day")
+            tables = ("usage_by_hour", "usage_by_user_day", "usage_by_session_day", "usage_by_thread_day")
             facts = {t: next(iter(database.connection.execute(f"select count(*) from {t}")))[0] for t in tables}  # noqa: S608
             found = asyncio.run(ask(database, options.times))
         finally:

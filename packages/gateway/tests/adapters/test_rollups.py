@@ -36,6 +36,7 @@ calls = st.lists(
             "tier": st.sampled_from([None, "free"]),
             "byok": st.booleans(),
             "session_id": st.sampled_from([None, "s"]),
+            "thread_id": st.sampled_from([None, "t"]),
             "attempt": st.integers(0, 1),
         }
     ),
@@ -46,11 +47,7 @@ moments = st.integers(START - DAY, START + 5 * DAY) | st.integers(-24, 120).map(
 
 def entry_of(**changes: Any) -> Entry:
     texts = dict.fromkeys(("request_id", "tenant_id", "provider", "model_asked", "price_version", "price_hash"), "x")
-    return Entry(
-        **{"attempt_id": new_id(), "operation": "chat", "api_key_id": None, "thread_id": None, "stream": False}
-        | texts
-        | changes
-    )
+    return Entry(**{"attempt_id": new_id(), "operation": "chat", "api_key_id": None, "stream": False} | texts | changes)
 
 
 def outcome_of(number: int) -> Outcome:
@@ -126,7 +123,14 @@ def test_rollups_answer_what_the_ledger_adds_up_to(
 async def test_a_row_that_comes_a_second_time_is_summed_once() -> None:
     with opened() as (database, ledger):
         entry = entry_of(
-            started_at=START, user_id="ada", project_id="p", model="m", tier=None, session_id="s", attempt=1
+            started_at=START,
+            user_id="ada",
+            project_id="p",
+            model="m",
+            tier=None,
+            session_id="s",
+            thread_id="t",
+            attempt=1,
         )
         ledger.refuse(entry, outcome_of(5))
         ledger.close()
@@ -134,7 +138,7 @@ async def test_a_row_that_comes_a_second_time_is_summed_once() -> None:
         ledger.close()
 
         assert list(database.connection.execute("select requests, cost_nano from usage_by_hour")) == [(1, 36)]
-        assert differences(database.connection) == (3, [])
+        assert differences(database.connection) == (4, [])
 
 
 async def test_rows_from_before_the_rollups_are_summed_by_the_migration(tmp_path: Path) -> None:
@@ -142,12 +146,12 @@ async def test_rows_from_before_the_rollups_are_summed_by_the_migration(tmp_path
     ledger = SqlLedger(database, SystemClock())
     made = {"started_at": START, "project_id": "p", "model": "m", "attempt": 1}
     for number, (user, tier, session) in enumerate([("ada", None, "s"), ("bob", "free", None), ("ada", None, "s")]):
-        ledger.refuse(entry_of(user_id=user, tier=tier, session_id=session, **made), outcome_of(number))
+        ledger.refuse(entry_of(user_id=user, tier=tier, session_id=session, thread_id=session, **made), outcome_of(number))
     ledger.close()
-    for table in ("usage_by_hour", "usage_by_user_day", "usage_by_session_day"):
+    for table in ("usage_by_hour", "usage_by_user_day", "usage_by_session_day", "usage_by_thread_day"):
         database.connection.execute(f"drop table {table}")
-    database.connection.execute("delete from migrations where number = 3")
+    database.connection.execute("delete from migrations where number in (3, 8)")
     databases.migrate(database.connection)
 
-    assert differences(database.connection) == (5, [])
+    assert differences(database.connection) == (6, [])
     database.close()

@@ -1,4 +1,4 @@
-"""What a project's money went to: by time, user, session, model and tier, for whoever manages the project."""
+"""What a project's money went to: by time, user, session, thread, model and tier, for whoever manages the project."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def project(management: Management) -> str:
     """A project with four attempts, a refusal, and another project's attempt."""
     project = await management.project()
     book(management, project, 0, 10**9)
-    book(management, project, 1, 2 * 10**9, session_id="s", tier="free")
+    book(management, project, 1, 2 * 10**9, session_id="s", thread_id="t", tier="free")
     book(management, project, 25, 4 * 10**9, session_id="s", model="n", byok=True)
     book(management, project, 26, 8 * 10**9, user_id="bob", session_id="s", tier="free")
     book(management, project, 26, 0, attempt=0)
@@ -99,6 +99,7 @@ async def test_the_dearest_come_first(management: Management, project: str) -> N
         {"session_id": "s", "user_id": "bob", **sums(1, 8)},
         {"session_id": "s", "user_id": "ada", **sums(2, 6)},
     ]
+    assert await ask(management, project, "threads") == [{"thread_id": "t", "user_id": "ada", **sums(1, 2)}]
     assert await ask(management, project, "models") == [
         {"model": "m", "byok": False, **sums(3, 11)},
         {"model": "n", "byok": True, **sums(1, 4)},

@@ -140,6 +140,7 @@ async def test_the_api_reference_is_open_and_whole(management: Management) -> No
         ("GET", "/v1/projects/{project_id}/usage.csv"),
         ("GET", "/v1/projects/{project_id}/analytics/users"),
         ("GET", "/v1/projects/{project_id}/analytics/sessions"),
+        ("GET", "/v1/projects/{project_id}/analytics/threads"),
         ("GET", "/v1/projects/{project_id}/analytics/models"),
         ("GET", "/v1/projects/{project_id}/analytics/tiers"),
         ("GET", "/v1/admin/kill-switches"),

@@ -1,4 +1,4 @@
-"""Who and what the money of a project went to: by time, user, session, model and tier."""
+"""Who and what the money of a project went to: by time, user, session, thread, model and tier."""
 
 from __future__ import annotations
 
@@ -46,6 +46,10 @@ class AnalyticsReader(Protocol):
 
     async def sessions(self, period: Period, limit: int) -> list[tuple[str, str | None, Used]]:
         """The dearest sessions, with their users."""
+        ...
+
+    async def threads(self, period: Period, limit: int) -> list[tuple[str, str | None, Used]]:
+        """The dearest threads, with their users."""
         ...
 
     async def models(self, period: Period, limit: int) -> list[tuple[str, bool, Used]]:
@@ -118,6 +122,13 @@ class Analytics:
         """The dearest sessions, by whole days. Raises as `summary` does."""
         period = self._period(actor, project_id, asked, STEPS["day"])
         return period, await self._reader.sessions(period, asked.limit)
+
+    async def threads(
+        self, actor: Actor, project_id: str, asked: Asked
+    ) -> tuple[Period, list[tuple[str, str | None, Used]]]:
+        """The dearest threads, by whole days. Raises as `summary` does."""
+        period = self._period(actor, project_id, asked, STEPS["day"])
+        return period, await self._reader.threads(period, asked.limit)
 
     async def models(self, actor: Actor, project_id: str, asked: Asked) -> tuple[Period, list[tuple[str, bool, Used]]]:
         """The dearest models, by whole hours. Raises as `summary` does."""

@@ -9,18 +9,15 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, cast
 
 from behest_protocol.errors import flat_envelope
-from behest_protocol.money import usd_from_nano
-from fastapi import APIRouter, Body, FastAPI, Query, Request
+from fastapi import APIRouter, Body, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from msgspec.structs import replace
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from behest_gateway.control.analytics import Period, Used
 from behest_gateway.control.records import (
     KeyRecord,
     Project,
@@ -32,11 +29,16 @@ from behest_gateway.control.records import (
 from behest_gateway.control.settings import settings_json
 from behest_gateway.core.clock import iso
 from behest_gateway.core.errors import GatewayError
-from behest_gateway.http import management_budgets, management_events, management_exports, management_webhooks
+from behest_gateway.http import (
+    management_analytics,
+    management_budgets,
+    management_events,
+    management_exports,
+    management_webhooks,
+)
 from behest_gateway.http import management_models as models
 from behest_gateway.http.management_services import (
     REFUSALS,
-    AskedQuery,
     By,
     KillReason,
     ManagementServices,
@@ -45,7 +47,6 @@ from behest_gateway.http.management_services import (
 )
 
 log = logging.getLogger("behest.management")
-UsedT = TypeVar("UsedT", bound=models.UsedOut)
 
 
 router = APIRouter(prefix="/v1", responses=REFUSALS)
@@ -265,56 +266,6 @@ async def revive(by: By, services: Services, scope: str, target: str, reason: Ki
     services.kill_switches.turn_off(by, scope, target, reason=reason)
 
 
-@router.get("/projects/{project_id}/analytics/summary", tags=["analytics"])
-async def summarise(
-    by: By,
-    services: Services,
-    project_id: str,
-    asked: AskedQuery,
-    granularity: Annotated[str, Query(description="`hour` or `day`, of UTC")] = "day",
-) -> models.Analysis[models.StepUsed]:
-    """Show what a project used, step by step; a step without any calls is left out."""
-    period, steps = await services.analytics.summary(by, project_id, replace(asked, granularity=granularity))
-    return _analysis(period, [models.StepUsed(timestamp=iso(at), **_used(used)) for at, used in steps])
-
-
-@router.get("/projects/{project_id}/analytics/users", tags=["analytics"])
-async def rank_users(
-    by: By, services: Services, project_id: str, asked: AskedQuery
-) -> models.Analysis[models.UserUsed]:
-    """List the users that cost most, by whole days of UTC."""
-    period, found = await services.analytics.users(by, project_id, asked)
-    return _analysis(period, [models.UserUsed(user_id=user, **_used(used)) for user, used in found])
-
-
-@router.get("/projects/{project_id}/analytics/sessions", tags=["analytics"])
-async def rank_sessions(
-    by: By, services: Services, project_id: str, asked: AskedQuery
-) -> models.Analysis[models.SessionUsed]:
-    """List the sessions that cost most, by whole days of UTC."""
-    period, found = await services.analytics.sessions(by, project_id, asked)
-    data = [models.SessionUsed(session_id=session, user_id=user, **_used(used)) for session, user, used in found]
-    return _analysis(period, data)
-
-
-@router.get("/projects/{project_id}/analytics/models", tags=["analytics"])
-async def rank_models(
-    by: By, services: Services, project_id: str, asked: AskedQuery
-) -> models.Analysis[models.ModelUsed]:
-    """List the models that cost most, by whole hours of UTC."""
-    period, found = await services.analytics.models(by, project_id, asked)
-    return _analysis(period, [models.ModelUsed(model=model, byok=byok, **_used(used)) for model, byok, used in found])
-
-
-@router.get("/projects/{project_id}/analytics/tiers", tags=["analytics"])
-async def rank_tiers(
-    by: By, services: Services, project_id: str, asked: AskedQuery
-) -> models.Analysis[models.TierUsed]:
-    """List the tiers that cost most, by whole hours of UTC."""
-    period, found = await services.analytics.tiers(by, project_id, asked)
-    return _analysis(period, [models.TierUsed(tier=tier, **_used(used)) for tier, used in found])
-
-
 @router.post("/admin/minting-key/rotate", status_code=201, tags=["operators"])
 async def rotate_minting_key(
     by: By, services: Services, body: Annotated[models.RotateBody | None, Body()] = None
@@ -323,21 +274,6 @@ async def rotate_minting_key(
     by.require_operator()
     asked = body or models.RotateBody()
     return models.MintingKeyOut(kid=await services.minting_keys.rotate(revoke_others=asked.revoke_others))
-
-
-def _used(used: Used) -> dict[str, Any]:
-    return {
-        "requests": used.requests,
-        "tokens": used.input_tokens + used.output_tokens,
-        "input_tokens": used.input_tokens,
-        "cached_read_tokens": used.cached_read_tokens,
-        "output_tokens": used.output_tokens,
-        "cost_usd": usd_from_nano(used.cost_nano),
-    }
-
-
-def _analysis(period: Period, data: list[UsedT]) -> models.Analysis[UsedT]:
-    return models.Analysis(window={"from": iso(period.starts_at), "to": iso(period.ends_at)}, data=data)
 
 
 def _tenant(tenant: Tenant) -> models.TenantOut:
@@ -429,6 +365,7 @@ def management_app(services: ManagementServices) -> FastAPI:
     )
     app.state.services = services
     app.include_router(router)
+    app.include_router(management_analytics.router)
     app.include_router(management_budgets.router)
     app.include_router(management_exports.router)
     app.include_router(management_events.router)

@@ -284,6 +284,13 @@ class SessionUsed(UsedOut):
     user_id: str | None
 
 
+class ThreadUsed(UsedOut):
+    """What a thread of a user used."""
+
+    thread_id: str
+    user_id: str | None
+
+
 class ModelUsed(UsedOut):
     """What was used of a model; with `byok` the customer's own provider key paid."""
 

@@ -29,6 +29,10 @@ class SqlAnalytics:
         found = await self._query("sessions", period, limit=limit)
         return [(session, uid, Used(*rest)) for session, uid, *rest in found]
 
+    async def threads(self, period: Period, limit: int) -> list[tuple[str, str | None, Used]]:
+        found = await self._query("threads", period, limit=limit)
+        return [(thread, uid, Used(*rest)) for thread, uid, *rest in found]
+
     async def models(self, period: Period, limit: int) -> list[tuple[str, bool, Used]]:
         found = await self._query("models", period, limit=limit)
         return [(model, bool(byok), Used(*rest)) for model, byok, *rest in found]

@@ -17,7 +17,7 @@ from behest_gateway.control.auditing import Difference
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
-KEYS = {"usage_by_hour": 5, "usage_by_user_day": 5, "usage_by_session_day": 4}
+KEYS = {"usage_by_hour": 5, "usage_by_user_day": 5, "usage_by_session_day": 4, "usage_by_thread_day": 4}
 """Each rollup's table, and how many of its columns are its key; the others are sums."""
 
 _SQL = load("rollups")
@@ -33,8 +33,9 @@ def add(connection: apsw.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
     hours: _Sums = {}
     users: _Sums = {}
     sessions: _Sums = {}
+    threads: _Sums = {}
     for row in rows:
-        started_at, project_id, user_ref, session_id = row[4], row[7], row[8], row[10]
+        started_at, project_id, user_ref, session_id, thread_id = row[4], row[7], row[8], row[10], row[11]
         day = started_at - started_at % DAY
         rest = (row[16], row[12] or "", row[13])
         used = (row[18], row[19], row[21], row[27])
@@ -42,11 +43,15 @@ def add(connection: apsw.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
         _add(users, (user_ref, day, *rest), used)
         if session_id is not None:
             _add(sessions, (project_id, day, session_id, user_ref), used)
+        if thread_id is not None:
+            _add(threads, (project_id, day, thread_id, user_ref), used)
     if hours:
         connection.executemany(_SQL["add_hour"], [(*key, *sums) for key, sums in hours.items()])
         connection.executemany(_SQL["add_user_day"], [(*key, *sums) for key, sums in users.items()])
     if sessions:
         connection.executemany(_SQL["add_session_day"], [(*key, *sums) for key, sums in sessions.items()])
+    if threads:
+        connection.executemany(_SQL["add_thread_day"], [(*key, *sums) for key, sums in threads.items()])
 
 
 def _add(sums: _Sums, key: tuple[Any, ...], used: tuple[int, int, int, int]) -> None:

@@ -34,3 +34,14 @@ from (
   group by session_id, user_ref order by cost desc, session_id, user_ref limit :limit
 ) as dearest left join users on users.id = dearest.user_ref
 order by cost desc, dearest.session_id, dearest.user_ref
+
+-- threads: the dearest threads, each of one user
+select dearest.thread_id, users.uid, requests, input_tokens, cached_read_tokens, output_tokens, cost
+from (
+  select
+    thread_id, user_ref, sum(requests) as requests, sum(input_tokens) as input_tokens,
+    sum(cached_read_tokens) as cached_read_tokens, sum(output_tokens) as output_tokens, sum(cost_nano) as cost
+  from usage_by_thread_day where project_id = :project and starts_at >= :from and starts_at < :to
+  group by thread_id, user_ref order by cost desc, thread_id, user_ref limit :limit
+) as dearest left join users on users.id = dearest.user_ref
+order by cost desc, dearest.thread_id, dearest.user_ref
