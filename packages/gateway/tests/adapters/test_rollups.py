@@ -146,7 +146,8 @@ async def test_rows_from_before_the_rollups_are_summed_by_the_migration(tmp_path
     ledger = SqlLedger(database, SystemClock())
     made = {"started_at": START, "project_id": "p", "model": "m", "attempt": 1}
     for number, (user, tier, session) in enumerate([("ada", None, "s"), ("bob", "free", None), ("ada", None, "s")]):
-        ledger.refuse(entry_of(user_id=user, tier=tier, session_id=session, thread_id=session, **made), outcome_of(number))
+        entry = entry_of(user_id=user, tier=tier, session_id=session, thread_id=session, **made)
+        ledger.refuse(entry, outcome_of(number))
     ledger.close()
     for table in ("usage_by_hour", "usage_by_user_day", "usage_by_session_day", "usage_by_thread_day"):
         database.connection.execute(f"drop table {table}")
