@@ -88,14 +88,16 @@ where input_tokens + output_tokens > 0;
 
 -- Holds of a gateway that died before the upgrade, in the words of this one.
 update holds set entry = json_set(
-  entry, '$.slots', (
-    select json_group_array(
-      json_array(
-        json_extract(value, '$[0]'),
-        case json_extract(value, '$[1]') when 0 then '' else cast(json_extract(value, '$[1]') as text) end,
-        json_extract(value, '$[2]'),
-        0
-      )
-    ) from json_each(entry, '$.counters')
+  entry, '$.slots', json(
+    (
+      select json_group_array(
+        json_array(
+          json_extract(value, '$[0]'),
+          case json_extract(value, '$[1]') when 0 then '' else cast(json_extract(value, '$[1]') as text) end,
+          json_extract(value, '$[2]'),
+          0
+        )
+      ) from json_each(entry, '$.counters')
+    )
   )
 );
