@@ -37,7 +37,7 @@ async def test_an_api_key_is_exchanged_for_a_token(client: Any, gateway: StubGat
 
 
 async def test_what_is_not_named_comes_from_the_settings(make: Callable[..., Any], gateway: StubGateway) -> None:
-    client = make(default_user_id="nightly-job", ttl=120, tier="pro")
+    client = make(default_user_id="nightly-job", ttl=120, tier="team")
 
     minted = await done(client.auth.mint())
 
@@ -47,7 +47,7 @@ async def test_what_is_not_named_comes_from_the_settings(make: Callable[..., Any
         "role": "user",
         "ttl": 120,
         "session_id": minted.session_id,
-        "tier": "pro",
+        "tier": "team",
     }
     assert uuid.UUID(minted.session_id).version == 4
     assert client.auth.last_session_id == minted.session_id

@@ -177,6 +177,7 @@ def build(settings: Settings) -> Gateway:
             clock=clock,
             base_domain=settings.base_domain,
             publishing=publishing,
+            sells_plans=settings.plan_allowances,
         )
         return management_app(services)
 

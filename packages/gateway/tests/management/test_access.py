@@ -108,6 +108,12 @@ async def test_another_tenant_is_not_even_seen(management: Management) -> None:
         await admin.post(f"{base}/budgets", json=budget),
         await admin.patch(f"{base}/budgets/{hidden_budget['id']}", json={"limit_usd": 9}),
         await admin.delete(f"/v1/projects/{project}/budgets/{hidden_budget['id']}"),
+        await admin.get(f"{base}/tiers"),
+        await admin.post(f"{base}/tiers", json={"name": "team"}),
+        await admin.get(f"{base}/tiers/free"),
+        await admin.put(f"{base}/tiers/free", json={"overrides": {}}),
+        await admin.delete(f"{base}/tiers/free"),
+        await admin.get(f"{base}/tiers/free/resolved"),
         await admin.delete(f"/v1/signing-keys/{hidden_signing_key['kid']}"),
     ]
     forbidden = [

@@ -36,6 +36,15 @@ def test_a_tier_is_a_number_or_a_name_and_stays_as_it_was_given(tier: object) ->
     assert read_body({"user_id": "u", "tier": tier}).tier == tier
 
 
+def test_a_tier_of_the_projects_own_is_known_by_its_name_in_any_case() -> None:
+    tiers = ("1", "free", "team")
+
+    assert read_body({"user_id": "u", "tier": " TEAM "}, tiers).tier == " TEAM "
+    with pytest.raises(GatewayError, match="tier is one of 1 or free, team") as caught:
+        read_body({"user_id": "u", "tier": "pro"}, tiers)
+    assert caught.value.param == "tier"
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [

@@ -134,7 +134,7 @@ def _routed(ask: Ask, project: ProjectSnapshot, price: PriceVector) -> Routed:
         kid="k",
         expires_at=0,
     )
-    guarded = Guarded(compose(Entered(Identified(call, caller, project))))
+    guarded = Guarded(compose(Entered(Identified(call, caller, project, project.policy))))
     provider = Provider(name="openai", base_url="http://provider", api_key=None, official=False)
     return Routed(guarded, (plan_of(guarded, provider, price),))
 

@@ -12,6 +12,7 @@ from behest_gateway.control.records import KeyRecord, Project, SigningKey, Switc
 from behest_gateway.core.budgets import Budget, BudgetState
 from behest_gateway.core.events import Event
 from behest_gateway.core.snapshot import ProjectSettings
+from behest_gateway.core.tiers import Tier
 
 
 class FactStore(Protocol):
@@ -65,7 +66,7 @@ class ProjectStore(Protocol):
         ...
 
     def delete_project(self, project_id: str, at: int) -> None:
-        """Mark a project deleted with its keys and budgets, drop its webhooks, and set its slug free."""
+        """Mark a project deleted with its keys, budgets and tiers, drop its webhooks, and set its slug free."""
         ...
 
     def project(self, project_id: str) -> Project | None: ...
@@ -167,7 +168,28 @@ class SwitchStore(Protocol):
         ...
 
 
-class PublishedStore(TenantStore, ProjectStore, KeyStore, SigningKeyStore, BudgetStore, SwitchStore, Protocol):
+class TierStore(Protocol):
+    """Where tiers are kept that say something: built-in ones with overrides, and projects' own. Deleted ones are never
+    returned."""
+
+    def put_tier(self, project_id: str, tier: Tier) -> None:
+        """Store a tier; of one that is there, write the overrides."""
+        ...
+
+    def delete_tier(self, project_id: str, name: str, at: int) -> None: ...
+
+    def tiers(self, project_id: str) -> list[Tier]:
+        """The tiers of a project, oldest first."""
+        ...
+
+    def tiers_by_project(self) -> dict[str, list[Tier]]:
+        """The tiers of every project that has any, oldest first."""
+        ...
+
+
+class PublishedStore(
+    TenantStore, ProjectStore, KeyStore, SigningKeyStore, BudgetStore, SwitchStore, TierStore, Protocol
+):
     """Everything that is published at the start."""
 
 

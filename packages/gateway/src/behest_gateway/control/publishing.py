@@ -10,12 +10,13 @@ from behest_gateway.control.ports import PublishedStore
 from behest_gateway.control.records import Project
 from behest_gateway.core.budgets import Budget, BudgetSet, quota
 from behest_gateway.core.snapshot import ProjectSnapshot, Publisher
+from behest_gateway.core.tiers import Tier
 
 PUBLISHED_ALLOWANCES: Mapping[str, int] = {"free": 5_000_000, "pro": 50_000_000, "max": 500_000_000}
 """Tokens a month that a tenant's plan allows, where a platform sells plans."""
 
 
-def snapshot_of(project: Project, budgets: Iterable[Budget]) -> ProjectSnapshot:
+def snapshot_of(project: Project, budgets: Iterable[Budget], tiers: Iterable[Tier] = ()) -> ProjectSnapshot:
     """What the stages see of a project."""
     return ProjectSnapshot(
         id=project.id,
@@ -25,6 +26,7 @@ def snapshot_of(project: Project, budgets: Iterable[Budget]) -> ProjectSnapshot:
         status=project.status,
         settings=project.deployed,
         budgets=BudgetSet(tuple(budgets)),
+        tiers=tuple(tiers),
     )
 
 
@@ -49,7 +51,7 @@ class Publishing:
             self._publisher.withdraw_project(project_id)
         else:
             budgets = [*self._of_tenant(project.tenant_id), *self._store.budgets(project_id)]
-            self._publisher.publish_project(snapshot_of(project, budgets))
+            self._publisher.publish_project(snapshot_of(project, budgets, self._store.tiers(project_id)))
 
     def tenant(self, tenant_id: str) -> None:
         """Publish every project of a tenant as it is stored now."""
@@ -68,9 +70,10 @@ class Publishing:
         of_projects: defaultdict[str, list[Budget]] = defaultdict(list)
         for budget in self._store.budgets(None):
             of_projects[budget.project_id or ""].append(budget)
+        tiers = self._store.tiers_by_project()
         for project in self._store.projects(None):
             budgets = [*of_tenants[project.tenant_id], *of_projects[project.id]]
-            self._publisher.publish_project(snapshot_of(project, budgets))
+            self._publisher.publish_project(snapshot_of(project, budgets, tiers.get(project.id, ())))
         for key in self._store.keys(None):
             self._publisher.publish_api_key(key.published)
         for signing_key in self._store.signing_keys(None):

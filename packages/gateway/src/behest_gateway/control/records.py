@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from behest_gateway.core.budgets import Budget
 from behest_gateway.core.snapshot import ApiKey, ProjectSettings, VerificationKey
 from behest_gateway.core.switches import Switch
+from behest_gateway.core.tiers import Tier, TierValues
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,14 @@ class TopUp:
     note: str
     added_by: str
     added_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TierView:
+    """A tier, and what holds for its users after the project's settings are overlaid by it."""
+
+    tier: Tier
+    resolved: TierValues
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

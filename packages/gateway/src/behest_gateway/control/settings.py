@@ -14,6 +14,9 @@ MAX_RPM = 1_000_000
 MAX_TPM = 1_000_000_000
 MAX_CONCURRENT = 100_000
 MAX_OUTPUT_TOKENS = 1_000_000
+MAX_QUOTA = 10**15
+"""The largest limit in tokens or requests."""
+
 MAX_SYSTEM_PROMPT = 65_536
 MAX_MODEL = 200
 MAX_LIST = 200
@@ -70,6 +73,8 @@ def read_settings(given: Mapping[str, object], base: ProjectSettings) -> Project
                 changes[name] = None if value is None else _whole(value, name, MAX_TPM)
             case "max_concurrent" | "user_max_concurrent" | "key_max_concurrent":
                 changes[name] = None if value is None else _whole(value, name, MAX_CONCURRENT)
+            case "user_requests_per_day" | "user_tokens_per_day" | "user_tokens_per_month":
+                changes[name] = None if value is None else _whole(value, name, MAX_QUOTA)
             case "max_output_tokens" | "min_output_tokens":
                 changes[name] = _whole(value, name, MAX_OUTPUT_TOKENS)
             case "system_prompt":

@@ -17,6 +17,7 @@ from msgspec import Struct
 from behest_gateway.core.budgets import Amounts, Budget, Slot
 from behest_gateway.core.prices import PriceVector
 from behest_gateway.core.snapshot import ProjectSnapshot
+from behest_gateway.core.tiers import Policy
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -55,7 +56,8 @@ class Addressed(Struct, frozen=True):
 
 
 class Caller(Struct, frozen=True, kw_only=True):
-    """Who a verified token speaks for."""
+    """Who a verified token speaks for. `tier` is what the token says, by `core.tiers.tier_key`; the name of the tier
+    that it gets is the policy's."""
 
     tenant_id: str
     project_id: str
@@ -69,11 +71,15 @@ class Caller(Struct, frozen=True, kw_only=True):
 
 
 class Identified(Struct, frozen=True):
-    """A call whose caller is known, and the deployed project that it is for."""
+    """A call whose caller is known, the deployed project that it is for, and what is in force there for this caller.
+
+    Settings are read from the policy: those of the project are overlaid there by the caller's tier.
+    """
 
     call: Call
     caller: Caller
     project: ProjectSnapshot
+    policy: Policy
 
 
 class Entered(Struct, frozen=True):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from behest_gateway.core.budgets import BudgetSet
 from behest_gateway.core.switches import Switch, Switches
+from behest_gateway.core.tiers import LOWEST, Policy, Tier, policies_of, policy_of
 
 DEFAULT_MODEL = "gpt-4o-mini"
 
@@ -24,6 +26,8 @@ class ProjectSettings:
         key_rpm_limit: Requests a minute of the tokens that one API key minted; None in this and what follows: no limit.
         tpm_limit, user_tpm_limit, key_tpm_limit: Tokens a minute, likewise.
         max_concurrent, user_max_concurrent, key_max_concurrent: Calls under way at once, likewise.
+        user_requests_per_day, user_tokens_per_day, user_tokens_per_month: What each user may take whose token names no
+            tier; None means no limit.
         max_output_tokens: Written into a call that sets no limit of its own.
         min_output_tokens: An answer shorter than this is not worth its hold; the call is then refused with 402.
         system_prompt: Put before the caller's messages.
@@ -41,6 +45,9 @@ class ProjectSettings:
     max_concurrent: int | None = None
     user_max_concurrent: int | None = None
     key_max_concurrent: int | None = None
+    user_requests_per_day: int | None = None
+    user_tokens_per_day: int | None = None
+    user_tokens_per_month: int | None = None
     max_output_tokens: int = 4096
     min_output_tokens: int = 16
     system_prompt: str | None = None
@@ -53,7 +60,13 @@ class ProjectSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectSnapshot:
-    """One deployed project. `status` is `active` or `suspended`; `budgets` has its tenant's as well."""
+    """One deployed project. `status` is `active` or `suspended`; `budgets` has its tenant's as well.
+
+    Attributes:
+        tiers: The built-in tiers that were overridden, and the project's own.
+        policy: What is in force for callers without a tier.
+        policies: What is in force for those of a tier, by each of the names of it that a token may have.
+    """
 
     id: str
     tenant_id: str
@@ -62,6 +75,20 @@ class ProjectSnapshot:
     status: str = "active"
     settings: ProjectSettings = field(default_factory=ProjectSettings)
     budgets: BudgetSet = field(default_factory=BudgetSet)
+    tiers: tuple[Tier, ...] = ()
+    policy: Policy = field(init=False, compare=False, repr=False)
+    policies: Mapping[str, Policy] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "policy", policy_of(self.id, self.settings, None))
+        object.__setattr__(self, "policies", policies_of(self.id, self.settings, self.tiers))
+
+    def policy_for(self, tier: str | None) -> Policy:
+        """What is in force for a caller, by `tiers.tier_key` of the token's claim. A tier that is not there, because a
+        tenant made it up or it was deleted since, counts as the lowest."""
+        if tier is None:
+            return self.policy
+        return self.policies.get(tier) or self.policies[LOWEST]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

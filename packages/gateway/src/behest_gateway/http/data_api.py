@@ -131,7 +131,7 @@ class DataApi:
     async def models(self, request: Request) -> tuple[Identified, Reply]:
         """`GET /v1/models`: what this project may ask for."""
         identified = self._enter(request)
-        settings = identified.project.settings
+        settings = identified.policy.settings
         allowed = settings.allowed_models
         names = self._prices.models(self._provider) if allowed is None else allowed
         data = [
@@ -148,10 +148,10 @@ class DataApi:
         user_id = span.user_id if span.user_id is not None else caller.user_id
         call = identified.call
         session_id = call.session_id or caller.session_id
-        states = [
-            self._budgets(budget, user_id, session_id, call.thread_id)
-            for budget in budgets_shown(identified.project.budgets, user_id, caller.role)
-        ]
+        shown = budgets_shown(identified.project.budgets, user_id, caller.role)
+        if user_id == caller.user_id:  # nobody else's tier is known here
+            shown += identified.policy.quotas
+        states = [self._budgets(budget, user_id, session_id, call.thread_id) for budget in shown]
         return identified, json_reply(await usage_report(self._usage, span, query.get("granularity"), states))
 
     async def billing(self, request: Request) -> tuple[Identified, Reply]:

@@ -34,6 +34,7 @@ from behest_gateway.http import (
     management_budgets,
     management_events,
     management_exports,
+    management_tiers,
     management_webhooks,
 )
 from behest_gateway.http import management_models as models
@@ -370,6 +371,7 @@ def management_app(services: ManagementServices) -> FastAPI:
     app.include_router(management_exports.router)
     app.include_router(management_events.router)
     app.include_router(management_webhooks.router)
+    app.include_router(management_tiers.router)
     app.add_exception_handler(GatewayError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_shape)
     app.add_exception_handler(HTTPException, _refuse_route)

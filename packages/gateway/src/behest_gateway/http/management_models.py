@@ -106,6 +106,11 @@ class SettingsBody(Body):
     key_max_concurrent: int | None = Field(
         default=None, description="Calls under way at once of the tokens that one API key minted; null means no limit"
     )
+    user_requests_per_day: int | None = Field(
+        default=None, description="For each user whose token names no tier, in UTC; null means no limit"
+    )
+    user_tokens_per_day: int | None = Field(default=None, description="Likewise; null means no limit")
+    user_tokens_per_month: int | None = Field(default=None, description="Likewise; null means no limit")
     max_output_tokens: int = Field(default_factory=int, description="For calls that set no limit", examples=[4096])
     min_output_tokens: int = Field(
         default_factory=int, description="A call that can afford fewer is refused with 402", examples=[16]
@@ -132,6 +137,9 @@ class SettingsOut(BaseModel):
     max_concurrent: int | None
     user_max_concurrent: int | None
     key_max_concurrent: int | None
+    user_requests_per_day: int | None
+    user_tokens_per_day: int | None
+    user_tokens_per_month: int | None
     max_output_tokens: int
     min_output_tokens: int
     system_prompt: str | None

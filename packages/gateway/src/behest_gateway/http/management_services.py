@@ -25,6 +25,7 @@ from behest_gateway.control.publishing import Publishing
 from behest_gateway.control.signing_keys import SigningKeys
 from behest_gateway.control.switches import KillSwitches
 from behest_gateway.control.tenants import Tenants
+from behest_gateway.control.tiers import Tiers
 from behest_gateway.control.webhooks import Seal, Webhooks, WebhookStore
 from behest_gateway.core.clock import Clock
 from behest_gateway.core.errors import GatewayError
@@ -78,6 +79,7 @@ class ManagementServices:
     keys: Keys
     signing_keys: SigningKeys
     budgets: Budgets
+    tiers: Tiers
     analytics: Analytics
     exports: Exports
     kill_switches: KillSwitches
@@ -110,8 +112,9 @@ class ManagementServices:
         clock: Clock,
         base_domain: str,
         publishing: Publishing | None = None,
+        sells_plans: bool = False,
     ) -> ManagementServices:
-        """Build the nouns of `control` over its ports."""
+        """Build the nouns of `control` over its ports; `sells_plans` as in `Tiers`."""
         publishing = publishing or Publishing(store, publisher)
         tenants = Tenants(store, publishing, clock)
         projects = Projects(store, publishing, tenants, counters, clock)
@@ -122,6 +125,7 @@ class ManagementServices:
             keys=Keys(store, projects, publisher, works, clock),
             signing_keys=SigningKeys(store, tenants, publisher, works, clock),
             budgets=Budgets(store, tenants, projects, publishing, users, counters, clock),
+            tiers=Tiers(store, projects, publishing, clock, sells_plans=sells_plans),
             analytics=Analytics(analytics, projects, clock),
             exports=Exports(exports, projects, tenants, clock),
             kill_switches=KillSwitches(store, tenants, projects, publisher, users, clock),

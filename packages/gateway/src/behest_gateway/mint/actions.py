@@ -100,7 +100,7 @@ class Minter:
             raise GatewayError("invalid_token", "The project of this API key is suspended; an operator can resume it.")
         if host_project is not None and host_project.id != project.id:
             raise GatewayError("forbidden", "This API key belongs to another project than this host.")
-        request = read_body(body)
+        request = read_body(body, project.policies)
         switches = self._directory.switches()
         if switches:
             switch = switch_for_caller(

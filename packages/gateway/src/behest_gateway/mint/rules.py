@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
@@ -19,14 +20,14 @@ from behest_protocol.claims import API_KEY_PREFIX, AUDIENCE, DEFAULT_TTL, ROLES,
 
 from behest_gateway.core.errors import GatewayError, invalid
 from behest_gateway.core.snapshot import ProjectSnapshot, VerificationKey
+from behest_gateway.core.tiers import BUILT_IN, tier_key
 
 MAX_BODY_BYTES = 16_384
 """A mint body is a few short strings."""
 
 MAX_SESSION_ID = 255
 
-TIER_NUMBERS = (1, 2, 3)
-TIER_NAMES = ("free", "pro", "max")
+BUILT_IN_TIERS = tuple(key for tier in BUILT_IN for key in (str(tier.number), tier.name))
 
 _RANK = {"user": 0, "admin": 1, "dashboard-service": 2}
 _API_KEY = re.compile(re.escape(API_KEY_PREFIX) + "[0-9a-f]{32}")
@@ -63,8 +64,11 @@ def credential_problem(credential: str | None) -> str | None:
     return f"The credential is not an API key: one starts with {API_KEY_PREFIX} and 32 hex digits follow."
 
 
-def read_body(body: bytes | dict[str, Any]) -> MintRequest:
+def read_body(body: bytes | dict[str, Any], tiers: Collection[str] = BUILT_IN_TIERS) -> MintRequest:
     """Check a mint body.
+
+    Args:
+        tiers: What a tier of the project may be called, as `core.tiers.tier_key` writes it.
 
     Raises:
         GatewayError: 413 when it is too large, 400 when it is not JSON or a field is wrong; `param` names the field.
@@ -95,7 +99,7 @@ def read_body(body: bytes | dict[str, Any]) -> MintRequest:
         user_id=cast("str", user_id),
         role=_role(fields.get("role")),
         ttl=cast("int", ttl),
-        tier=_tier(fields.get("tier")),
+        tier=_tier(fields.get("tier"), tiers),
         session_id=_session_id(fields.get("session_id")),
     )
 
@@ -108,14 +112,13 @@ def _role(role: object) -> str | None:
     return role
 
 
-def _tier(tier: object) -> int | str | None:
+def _tier(tier: object, tiers: Collection[str]) -> int | str | None:
     if tier is None:
         return None
-    known = (isinstance(tier, int) and not isinstance(tier, bool) and tier in TIER_NUMBERS) or (
-        isinstance(tier, str) and tier.strip().lower() in TIER_NAMES
-    )
-    if not known:
-        raise invalid(f"tier is one of {', '.join(map(str, TIER_NUMBERS))} or {', '.join(TIER_NAMES)}", "tier")
+    if tier_key(tier) not in tiers:
+        numbers = [key for key in tiers if key.isdecimal()]
+        names = [key for key in tiers if not key.isdecimal()]
+        raise invalid(f"tier is one of {', '.join(numbers)} or {', '.join(names)}", "tier")
     return cast("int | str", tier)
 
 

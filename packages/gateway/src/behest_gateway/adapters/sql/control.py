@@ -23,13 +23,14 @@ from behest_gateway.core.budgets import Budget
 from behest_gateway.core.events import Event
 from behest_gateway.core.snapshot import ProjectSettings
 from behest_gateway.core.switches import Switch, SwitchScope, user_target
+from behest_gateway.core.tiers import Tier, TierValues
 from behest_gateway.mint.ports import MintingKey
 
 Row = tuple[Any, ...]
 
 
 class ControlStore:
-    """Tenants, projects, keys, budgets, kill switches and facts of one data directory."""
+    """Tenants, projects, keys, budgets, tiers, kill switches and facts of one data directory."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -119,6 +120,7 @@ class ControlStore:
             ("revoke_keys_of_project", at, project_id),
             ("delete_budgets_of_project", at, project_id),
             ("delete_webhooks_of_project", project_id),
+            ("delete_tiers_of_project", at, project_id),
         )
 
     def project(self, project_id: str) -> Project | None:
@@ -220,6 +222,24 @@ class ControlStore:
 
     def top_ups(self, budget_id: str) -> list[TopUp]:
         return [_top_up(row) for row in self._all("list_top_ups", budget_id)]
+
+    # Tiers
+
+    def put_tier(self, project_id: str, tier: Tier) -> None:
+        said = msgspec.json.encode(tier.overrides.given()).decode()
+        self._write(("put_tier", tier.id, project_id, tier.number, tier.name, said, tier.created_at))
+
+    def delete_tier(self, project_id: str, name: str, at: int) -> None:
+        self._write(("delete_tier", at, project_id, name))
+
+    def tiers(self, project_id: str) -> list[Tier]:
+        return [_tier(row) for row in self._all("list_tiers", project_id)]
+
+    def tiers_by_project(self) -> dict[str, list[Tier]]:
+        found: dict[str, list[Tier]] = {}
+        for row in self._all("list_tiers", None):
+            found.setdefault(row[0], []).append(_tier(row))
+        return found
 
     # Kill switches
 
@@ -354,6 +374,12 @@ def _budget(row: Row) -> Budget:
 def _top_up(row: Row) -> TopUp:
     top_up_id, budget_id, amount, note, added_by, added_at = row
     return TopUp(id=top_up_id, budget_id=budget_id, amount=amount, note=note, added_by=added_by, added_at=added_at)
+
+
+def _tier(row: Row) -> Tier:
+    _, tier_id, number, name, overrides, created_at = row
+    said = msgspec.json.decode(overrides, type=TierValues)
+    return Tier(id=tier_id, number=number, name=name, overrides=said, created_at=created_at)
 
 
 def _switch_columns(record: SwitchRecord) -> tuple[str, str, int, str | None]:

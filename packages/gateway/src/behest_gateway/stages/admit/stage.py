@@ -29,17 +29,19 @@ class Admit:
         """
         composed = routed.guarded.composed
         identified = composed.identified
-        project, caller, call = identified.project, identified.caller, identified.call
+        policy, call = identified.policy, identified.call
         entry = entry_of(routed, plan)
-        budgets = project.budgets.of(entry, plan.model)
+        budgets = identified.project.budgets.of(entry, plan.model)
+        if policy.quotas:
+            budgets += policy.quotas
         if call.most_nano is not None or any(budget.is_enforced for budget in budgets):
             refusal = rules.uncovered(routed, plan)
             if refusal is not None:
                 raise refusal
-        ask = rules.ask_for(routed, plan, project.settings, self._seconds)
+        ask = rules.ask_for(routed, plan, policy.settings, self._seconds)
         hold = await self._holds.reserve(entry, ask, budgets)
         if isinstance(hold, Exhausted):
-            raise rules.exhausted_refusal(hold, caller.tier, call.most_nano)
+            raise rules.exhausted_refusal(hold, policy.tier, call.most_nano)
         return Admitted(
             routed=routed, plan=plan, entry=entry, hold=hold, clamped=hold.max_tokens < ask.max_tokens, since=call.clock
         )
@@ -52,7 +54,8 @@ class Admit:
 def entry_of(routed: Routed, plan: Plan) -> Entry:
     """Who and what an attempt is for."""
     composed = routed.guarded.composed
-    call, caller = composed.identified.call, composed.identified.caller
+    identified = composed.identified
+    call, caller = identified.call, identified.caller
     return Entry(
         attempt_id=new_id(),
         request_id=call.request_id,
@@ -65,7 +68,7 @@ def entry_of(routed: Routed, plan: Plan) -> Entry:
         api_key_id=caller.key_id,
         session_id=call.session_id or caller.session_id,
         thread_id=call.thread_id,
-        tier=caller.tier,
+        tier=identified.policy.tier,
         provider=plan.provider.name,
         model_asked=composed.model_asked,
         model=plan.model,

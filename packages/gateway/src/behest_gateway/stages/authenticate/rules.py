@@ -19,15 +19,13 @@ from behest_protocol.claims import API_KEY_PREFIX, AUDIENCE, MAX_TTL, ROLES, use
 from behest_gateway.core.errors import GatewayError
 from behest_gateway.core.exchange import Caller
 from behest_gateway.core.snapshot import ProjectSnapshot, VerificationKey
+from behest_gateway.core.tiers import tier_key
 
 LEEWAY = 60
 """Seconds by which two clocks may differ."""
 
 MAX_TOKEN = 8192
 """Characters in a token, at most."""
-
-TIERS = {"1": "free", "2": "pro", "3": "max"}
-LOWEST_TIER = "free"
 
 
 def unauthorized(message: str, reason: str) -> GatewayError:
@@ -48,17 +46,6 @@ def credential_refusal(token: str | None) -> GatewayError | None:
     if len(token) > MAX_TOKEN or token.count(".") != 2:
         return unauthorized("The bearer token is not a JWT.", "malformed")
     return None
-
-
-def tier_name(tier: object, *, ours: bool) -> str | None:
-    """A tier claim as a name: 2, "2" and "pro" are alike. One that a tenant made up counts as the lowest."""
-    if tier is None:
-        return None
-    text = str(tier).strip().lower() if isinstance(tier, str | int) and not isinstance(tier, bool) else ""
-    name = TIERS.get(text, text)
-    if ours or name in TIERS.values():
-        return name or LOWEST_TIER
-    return LOWEST_TIER
 
 
 def _seconds(claims: Mapping[str, Any], name: str) -> int:
@@ -125,7 +112,7 @@ def caller_from_claims(claims: Mapping[str, Any], key: VerificationKey, issuers:
         project_id=_text(claims, "pid"),
         user_id=user_id,
         role=role if ours and role in ROLES else "user",
-        tier=tier_name(claims.get("tier"), ours=ours),
+        tier=tier_key(claims.get("tier")),
         session_id=_session(claims),
         key_id=key_id if ours and isinstance(key_id, str) else None,
         kid=key.kid,

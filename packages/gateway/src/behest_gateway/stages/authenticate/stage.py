@@ -95,7 +95,7 @@ class Authenticate:
         return caller
 
     def identify(self, addressed: Addressed) -> Identified:
-        """Find out who calls, and which project it is for.
+        """Find out who calls, which project it is for, and what is in force there for the caller's tier.
 
         Raises:
             GatewayError: `invalid_token`, or `forbidden` when the token is for another project than the host.
@@ -105,4 +105,4 @@ class Authenticate:
         refusal = rules.project_refusal(caller, project, addressed.project)
         if refusal is not None or project is None:
             raise refusal or rules.unauthorized("The token's project does not exist.", "project")
-        return Identified(addressed.call, caller, project)
+        return Identified(addressed.call, caller, project, project.policy_for(caller.tier))

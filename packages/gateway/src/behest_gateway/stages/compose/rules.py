@@ -97,7 +97,7 @@ def compose(identified: Identified, body: dict[str, Any]) -> Composed:
     Raises:
         GatewayError: `validation_error`, naming the field.
     """
-    settings = identified.project.settings
+    settings = identified.policy.settings
     _check_messages(body.get("messages"))
     asked = body.pop("model", None)
     model = choose_model(asked, settings)

@@ -34,7 +34,7 @@ def slug_of(host: str, base_domain: str) -> str | None:
 
 def limits_of(identified: Identified) -> ProjectSettings:
     """The settings whose rates are in force for a caller: the one place that says where they come from."""
-    return identified.project.settings
+    return identified.policy.settings
 
 
 def rates_of(identified: Identified) -> tuple[Rate, ...]:

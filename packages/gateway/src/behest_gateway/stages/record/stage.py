@@ -73,7 +73,7 @@ class Record:
             api_key_id=caller.key_id,
             session_id=call.session_id or caller.session_id,
             thread_id=call.thread_id,
-            tier=caller.tier,
+            tier=identified.policy.tier,
             provider="",
             model_asked="",
             model="",

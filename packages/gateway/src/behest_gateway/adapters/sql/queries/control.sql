@@ -39,6 +39,9 @@ update budgets set deleted_at = ? where project_id = ? and deleted_at is null;
 -- delete_webhooks_of_project: Every webhook of a project that has ended, with its secrets and what it still had to send.
 delete from webhooks where project_id = ?;
 
+-- delete_tiers_of_project: Every tier of a project that has ended.
+update project_tiers set deleted_at = ? where project_id = ? and deleted_at is null;
+
 -- get_project: One project that was not deleted.
 select id, tenant_id, name, slug, status, dns_status, deployed, draft, created_at
 from projects where id = ? and status <> 'deleted';
@@ -120,6 +123,17 @@ select id, budget_id, amount, note, added_by, added_at from top_ups where budget
 
 -- delete_budget: End a budget.
 update budgets set deleted_at = ? where id = ? and deleted_at is null;
+
+-- put_tier: What a tier says, in place of what it said before.
+insert into project_tiers (id, project_id, number, name, overrides, created_at) values (?, ?, ?, ?, ?, ?)
+on conflict (project_id, name) where deleted_at is null do update set overrides = excluded.overrides;
+
+-- delete_tier: End a tier.
+update project_tiers set deleted_at = ? where project_id = ? and name = ? and deleted_at is null;
+
+-- list_tiers: The tiers of a project that say something, or of all when it is null, oldest first.
+select project_id, id, number, name, overrides, created_at
+from project_tiers where deleted_at is null and (?1 is null or project_id = ?1) order by created_at, id;
 
 -- list_minting_keys: The gateway's own keys that were not revoked, newest first.
 select kid, public_pem, private_sealed, created_at, retired_at
