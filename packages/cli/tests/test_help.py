@@ -29,7 +29,8 @@ def commands() -> list[tuple[str, ...]]:
 
 def test_the_commands_are_these() -> None:
     groups = {
-        "budget", "key", "kill", "ledger", "origin", "profile", "project", "signing-key", "tenant", "token", "webhooks",
+        "budget", "key", "kill", "ledger", "origin", "profile", "project", "signing-key", "tenant", "tiers",
+        "token", "webhooks",
     }  # fmt: skip
     assert {" ".join(path) for path in commands() if len(path) == 1 and path[0] not in groups} == {
         "chat", "dev", "events", "gateway", "new", "simulate", "usage", "version",
@@ -38,9 +39,9 @@ def test_the_commands_are_these() -> None:
         "budget list", "budget remove", "budget set", "key create", "key list", "key revoke", "kill list", "kill log",
         "kill off", "kill on", "ledger verify", "origin add", "origin list", "origin remove", "profile save",
         "profile show", "project create", "project list", "project show", "signing-key create", "signing-key list",
-        "signing-key revoke", "tenant create", "tenant list", "token mint", "usage export", "webhooks add",
-        "webhooks deliveries", "webhooks disable", "webhooks enable", "webhooks list", "webhooks remove",
-        "webhooks replay", "webhooks rotate", "webhooks test",
+        "signing-key revoke", "tenant create", "tenant list", "tiers list", "tiers remove", "tiers set",
+        "tiers show", "token mint", "usage export", "webhooks add", "webhooks deliveries", "webhooks disable",
+        "webhooks enable", "webhooks list", "webhooks remove", "webhooks replay", "webhooks rotate", "webhooks test",
     }  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from behest_cli.commands import (
     signing_key,
     simulate,
     tenant,
+    tiers,
     token,
     usage,
     version,
@@ -55,6 +56,7 @@ app.add_typer(token.app, name="token", rich_help_panel=WALK)
 app.command("chat", rich_help_panel=WALK)(chat.chat)
 app.add_typer(budget.app, name="budget", rich_help_panel=MONEY)
 app.add_typer(ledger.app, name="ledger", rich_help_panel=MONEY)
+app.add_typer(tiers.app, name="tiers", rich_help_panel=MONEY)
 app.add_typer(kill.app, name="kill", rich_help_panel=MONEY)
 app.command("simulate", rich_help_panel=MONEY)(simulate.simulate)
 app.add_typer(usage.app, name="usage", rich_help_panel=MONEY)
