@@ -136,7 +136,7 @@ def test_every_other_route_is_documented(gateway: Gateway) -> None:
 
 def test_every_route_that_a_document_speaks_of_is_in_the_reference() -> None:
     known = _routes("docs/reference/http-api.md") | {"GET {provider_url}/_fake/bill"}
-    names = ("budgets", "rates", "tokens-and-keys", "fastapi-app", "self-hosting", "usage", "simulate")
+    names = ("budgets", "rates", "tiers", "tokens-and-keys", "fastapi-app", "self-hosting", "usage", "simulate")
     guides = [f"docs/guides/{name}.md" for name in names]
     ours = ["README.md", "SECURITY.md", "docs/quickstart.md", *guides]
     of_the_app = {"POST /api/behest/token"}
