@@ -404,7 +404,7 @@ def test_the_ledger_agrees_with_the_model_over_ten_thousand_steps() -> None:
     run_state_machine_as_test(
         BudgetMachine,
         settings=settings(
-            max_examples=180,
+            max_examples=220,
             stateful_step_count=60,
             deadline=None,
             suppress_health_check=list(HealthCheck),

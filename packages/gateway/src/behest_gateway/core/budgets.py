@@ -107,6 +107,11 @@ class Budget:
         """It refuses what does not fit."""
         return self.mode == "enforce"
 
+    @cached_property
+    def needs_a_bound(self) -> bool:
+        """It refuses what could take more of it than can be foreseen; a request is one request, whatever is in it."""
+        return self.is_enforced and self.unit != "requests"
+
     def window_at(self, now_us: int) -> Window:
         """The window that an instant falls in."""
         return window_at(self.window, self.timezone, now_us, self.hours)
