@@ -34,7 +34,7 @@ class Admit:
         budgets = identified.project.budgets.of(entry, plan.model)
         if policy.quotas:
             budgets += policy.quotas
-        if call.most_nano is not None or any([budget.needs_a_bound for budget in budgets]):
+        if call.most_nano is not None or any(budget.needs_a_bound for budget in budgets):
             refusal = rules.uncovered(routed, plan)
             if refusal is not None:
                 raise refusal
