@@ -440,7 +440,8 @@ class SqlLedger:
                 events.add(connection, [alert.event for alert in _first_raised(connection, pending.alerts)])
             connection.execute("commit")
         except BaseException:
-            connection.execute("rollback")
+            if connection.in_transaction:  # a full disk has rolled it back already
+                connection.execute("rollback")
             raise
 
     def expire(self) -> int:
