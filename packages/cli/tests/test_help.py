@@ -36,8 +36,8 @@ def test_the_commands_are_these() -> None:
         "chat", "dev", "events", "gateway", "new", "simulate", "usage", "version",
     }  # fmt: skip
     assert {" ".join(path) for path in commands() if len(path) == 2} == {
-        "budget list", "budget remove", "budget set", "key create", "key list", "key revoke", "kill list", "kill log",
-        "kill off", "kill on", "ledger verify", "origin add", "origin list", "origin remove", "profile save",
+        "budget list", "budget remove", "budget set", "budget top-up", "budget top-ups", "key create", "key list",
+        "key revoke", "kill list", "kill log", "kill off", "kill on", "ledger verify", "origin add", "origin list", "origin remove", "profile save",
         "profile show", "project create", "project list", "project show", "signing-key create", "signing-key list",
         "signing-key revoke", "tenant create", "tenant list", "tiers list", "tiers remove", "tiers set",
         "tiers show", "token mint", "usage export", "webhooks add", "webhooks deliveries", "webhooks disable",

@@ -137,6 +137,8 @@ def _next_step(error: Any) -> str | None:
     if error.status == 401:
         return "Check BEHEST_KEY; `behest key list` says which keys the project has, `behest key create` makes one."
     if error.status == 402:
+        if error.details.get("window") == "lifetime":
+            return f"`behest budget top-up {error.details.get('budget_id')}` adds to this prepaid budget."
         return "`behest budget list` shows the limits, `behest budget set` raises one."
     if error.status == 429 and error.retry_after:
         return f"Try again in {error.retry_after} seconds."

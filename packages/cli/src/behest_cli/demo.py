@@ -102,7 +102,8 @@ def _small_budget(stack: DevStack) -> str:
     ready = stack.ready
     path = f"/v1/projects/{ready['project_id']}/budgets"
     with Management(base_url=ready["base_url"], token=ready["admin_token"]) as management:
-        there = [budget for budget in management.get(path).rows if budget["scope"] == "each_user"]
+        listed = management.get(path).rows
+        there = [each for each in listed if each["scope"] == "each_user" and each["limit_usd"] is not None]
         if not there:
             body = {"scope": "each_user", "window": "day", "limit_usd": EACH_USER_USD}
             there = [management.post(path, body).data]

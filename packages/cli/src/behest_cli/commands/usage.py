@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from behest_cli import render
+from behest_cli import budgets, render
 from behest_cli.connection import BaseUrl, Json, Key, ProfileName, Project, User, managed, sdk
 from behest_cli.errors import CliError
 
@@ -139,8 +139,15 @@ def left(budget: Mapping[str, Any]) -> str:
 
     >>> left({"scope": "each_user", "window": "day", "limit_usd": 5, "spent_usd": 1, "held_usd": 0, "resets_at": "T"})
     '$4.00 of $5.00 left (each user, by day, resets T)'
+    >>> left({"scope": "user", "window": "lifetime", "limit_tokens": 500, "spent_tokens": 200, "held_tokens": 0})
+    '300 of 500 tokens left (this user, by lifetime)'
     """
-    rest = max(0.0, budget["limit_usd"] - budget["spent_usd"] - budget["held_usd"])
-    scope = {"project": "the project", "each_user": "each user", "user": "this user"}.get(budget["scope"], "budget")
-    limit = render.usd(budget["limit_usd"])
-    return f"{render.usd(rest)} of {limit} left ({scope}, by {budget['window']}, resets {budget['resets_at']})"
+    unit = budgets.unit_of(budget)
+    limit = budget[f"limit_{unit}"]
+    rest = max(0, limit - budget[f"spent_{unit}"] - budget[f"held_{unit}"])
+    about = [budgets.whom(budget), f"by {budgets.window(budget)}"]
+    if budget.get("resets_at") is not None:
+        about.append(f"resets {budget['resets_at']}")
+    if budget.get("mode") == "shadow":
+        about.append("refuses nothing")
+    return f"{budgets.amount(unit, rest)} of {budgets.limit(unit, limit)} left ({', '.join(about)})"
