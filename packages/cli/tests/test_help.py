@@ -37,11 +37,12 @@ def test_the_commands_are_these() -> None:
     }  # fmt: skip
     assert {" ".join(path) for path in commands() if len(path) == 2} == {
         "budget list", "budget remove", "budget set", "budget top-up", "budget top-ups", "key create", "key list",
-        "key revoke", "kill list", "kill log", "kill off", "kill on", "ledger verify", "origin add", "origin list", "origin remove", "profile save",
-        "profile show", "project create", "project list", "project show", "signing-key create", "signing-key list",
-        "signing-key revoke", "tenant create", "tenant list", "tiers list", "tiers remove", "tiers set",
-        "tiers show", "token mint", "usage export", "webhooks add", "webhooks deliveries", "webhooks disable",
-        "webhooks enable", "webhooks list", "webhooks remove", "webhooks replay", "webhooks rotate", "webhooks test",
+        "key revoke", "kill list", "kill log", "kill off", "kill on", "ledger verify", "origin add", "origin list",
+        "origin remove", "profile save", "profile show", "project create", "project list", "project show",
+        "signing-key create", "signing-key list", "signing-key revoke", "tenant create", "tenant list", "tiers list",
+        "tiers remove", "tiers set", "tiers show", "token mint", "usage export", "webhooks add", "webhooks deliveries",
+        "webhooks disable", "webhooks enable", "webhooks list", "webhooks remove", "webhooks replay", "webhooks rotate",
+        "webhooks test",
     }  # fmt: skip
 
 

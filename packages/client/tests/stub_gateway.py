@@ -318,7 +318,7 @@ class StubGateway:
         """Send a stream, in pieces that do not end where events do; say whether the connection lives on."""
         writer.write(
             b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"
-            b"X-Trace-Id: tr_stream\r\n\r\n"
+            b"X-Trace-Id: tr_stream\r\nX-Behest-Budget-Remaining-Usd: 0.25\r\n\r\n"
         )
         gone = asyncio.ensure_future(reader.read(1))
         sending = asyncio.ensure_future(self._send(writer, pieces))

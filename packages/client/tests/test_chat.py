@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -55,6 +56,49 @@ async def test_only_what_belongs_to_the_model_is_in_the_body(client: Any, gatewa
     assert chat.headers["accept"] == "application/json"
     assert (chat.claims["uid"], chat.claims["tier"]) == ("u_42", 2)
     assert mint.body["session_id"] == "s_1"
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [(0.05, "0.05"), ("0.10", "0.10"), (1e-6, "0.000001"), (Decimal("2"), "2"), (0, "0"), (0.01 / 3, "0.003333333")],
+)
+async def test_the_most_that_a_call_may_cost_is_sent_in_plain_decimals(
+    client: Any, gateway: StubGateway, given: Any, sent: str
+) -> None:
+    await done(client.chat.completions.create(messages=HELLO, user_id="u_42", max_cost_usd=given))
+
+    (chat,) = gateway.requests(CHAT)
+    assert chat.headers["x-behest-max-cost-usd"] == sent
+    assert chat.body == {"messages": HELLO}
+
+
+async def test_a_clients_cap_is_sent_with_every_call_that_has_none_of_its_own(
+    make: Callable[..., Any], gateway: StubGateway
+) -> None:
+    behest = make(max_cost_usd="0.10")
+
+    await done(behest.chat.completions.create(messages=HELLO))
+    await done(behest.for_user("u_42").chat.completions.create(messages=HELLO))
+    await done(behest.chat.completions.create(messages=HELLO, max_cost_usd=2))
+
+    assert [chat.headers["x-behest-max-cost-usd"] for chat in gateway.requests(CHAT)] == ["0.10", "0.10", "2"]
+
+
+async def test_without_a_cap_none_is_sent(client: Any, gateway: StubGateway) -> None:
+    await done(client.chat.completions.create(messages=HELLO, user_id="u_42"))
+
+    (chat,) = gateway.requests(CHAT)
+    assert "x-behest-max-cost-usd" not in chat.headers
+
+
+@pytest.mark.parametrize("amount", [-1, "free", "nan", True, 1e9])
+async def test_a_cap_that_is_no_amount_is_refused_before_anything_is_sent(
+    client: Any, gateway: StubGateway, amount: Any
+) -> None:
+    with pytest.raises(BehestBadRequestError, match="max_cost_usd"):
+        await done(client.chat.completions.create(messages=HELLO, user_id="u_42", max_cost_usd=amount))
+
+    assert gateway.seen == []
 
 
 async def test_an_empty_model_is_sent_and_a_missing_one_is_not(client: Any, gateway: StubGateway) -> None:

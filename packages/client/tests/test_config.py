@@ -140,7 +140,17 @@ def test_an_address_that_cannot_be_used_is_refused_and_not_repeated(given: str) 
     assert API_KEY not in str(caught.value)
 
 
-@pytest.mark.parametrize("options", [{"ttl": 59}, {"ttl": 86_401}, {"default_user_id": "admin"}, {"max_retries": -1}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ttl": 59},
+        {"ttl": 86_401},
+        {"default_user_id": "admin"},
+        {"max_retries": -1},
+        {"max_cost_usd": -1},
+        {"max_cost_usd": "free"},
+    ],
+)
 def test_a_setting_out_of_its_range_is_refused(options: dict[str, object]) -> None:
     with pytest.raises(BehestConfigError) as caught:
         resolve_config(key=API_KEY, base_url=BASE, **options)  # type: ignore[arg-type]

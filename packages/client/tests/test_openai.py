@@ -107,6 +107,14 @@ async def test_retries_and_time_outs_are_those_of_the_client(make: Callable[...,
     assert (sdk.max_retries, sdk.timeout) == (1, 7)
 
 
+async def test_the_clients_cap_on_the_cost_holds_for_its_calls_too(
+    make: Callable[..., Any], gateway: StubGateway
+) -> None:
+    await _ask(make(max_cost_usd=0.05).openai(user_id="u_42"))
+
+    assert gateway.seen[-1].headers["x-behest-max-cost-usd"] == "0.05"
+
+
 async def test_an_http_client_of_the_callers_own_is_used(client: Any, gateway: StubGateway) -> None:
     is_sync = type(client).__name__ == "Behest"
     kind = openai.DefaultHttpxClient if is_sync else openai.DefaultAsyncHttpxClient

@@ -273,3 +273,10 @@ async def test_a_stream_is_begun_again_after_a_passing_failure(client: Any, gate
     gateway.plan_next(CHAT, Answer(503, headers={"Retry-After": "0"}))
 
     assert len(await listed(await _stream(client))) == 4
+
+
+async def test_what_is_left_of_budgets_is_read_from_the_headers_of_a_stream(client: Any) -> None:
+    stream = await _stream(client)
+
+    assert stream.response.headers["X-Behest-Budget-Remaining-Usd"] == "0.25"
+    assert len(await listed(stream)) > 1

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from behest import BehestAuthError, BehestError, BehestServerError, Thread, ThreadMessage, UsageReport
+from behest import BehestAuthError, BehestError, BehestServerError, BudgetState, Thread, ThreadMessage, UsageReport
 
 from .both import done
 from .stub_gateway import Answer, StubGateway
@@ -67,6 +67,31 @@ async def test_usage_is_summed_up_in_tokens_and_dollars(client: Any, gateway: St
         "granularity": "hour",
     }
     assert gateway.seen[-1].claims["uid"] == "ada"
+
+
+async def test_a_budget_is_read_in_the_unit_that_it_counts(client: Any, gateway: StubGateway) -> None:
+    state = {
+        "id": "b_1",
+        "scope": "each_thread",
+        "window": "rolling",
+        "hours": 5,
+        "limit_tokens": 500,
+        "spent_tokens": 12,
+        "held_tokens": 0,
+        "resets_at": None,
+        "mode": "shadow",
+    }
+    gateway.plan_next(
+        "GET /v1/usage", Answer(200, {"totals": {"tokens": 0, "cost_usd": 0}, "breakdown": [], "budgets": [state]})
+    )
+
+    (budget,) = (await done(client.usage.get())).budgets
+
+    assert isinstance(budget, BudgetState)
+    assert (budget.limit_tokens, budget.spent_tokens, budget.held_tokens) == (500, 12, 0)
+    assert (budget.limit_usd, budget.limit_requests, budget.resets_at) == (None, None, None)
+    assert (budget.window, budget.hours, budget.mode) == ("rolling", 5, "shadow")
+    assert dict(budget) == state
 
 
 async def test_usage_without_a_user_leaves_that_to_the_gateway(client: Any, gateway: StubGateway) -> None:

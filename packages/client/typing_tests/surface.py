@@ -43,6 +43,8 @@ def blocking(behest: Behest, maybe: bool) -> None:
     assert_type(answer["choices"], Any)
     assert_type(answer.whatever_the_gateway_adds, Any)
     completions.create(messages=[*MESSAGES, answer.choices[0].message])
+    completions.create(messages=MESSAGES, max_cost_usd="0.05")
+    Behest(max_cost_usd=0.05)
 
     with completions.create(messages=MESSAGES, stream=True) as stream:
         for chunk in stream:
@@ -56,6 +58,10 @@ def blocking(behest: Behest, maybe: bool) -> None:
     behest.threads.delete("t_1")
     assert_type(behest.usage.get(granularity="hour"), UsageReport)
     assert_type(behest.usage.get().totals.cost_usd, float)
+    for budget in behest.usage.get().budgets or []:
+        assert_type(budget.limit_usd, float | None)
+        assert_type(budget.spent_tokens, int | None)
+        assert_type(budget.resets_at, str | None)
     assert_type(behest.for_user("u_42"), BehestUser)
     assert_type(behest.for_user("u_42").chat.completions.create(messages=MESSAGES), ChatCompletion)
     assert_type(behest.openai(user_id="u_42"), openai.OpenAI)

@@ -9,7 +9,8 @@ import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from decimal import ROUND_DOWN, Decimal, InvalidOperation
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import httpx
@@ -22,6 +23,11 @@ DEFAULT_USER_ID = "default"
 DEFAULT_ISSUER = "https://api.behest.ai"
 DEFAULT_MAX_RETRIES = 2
 EXAMPLE_BASE_URL = "http://localhost:8080"
+MAX_DOLLARS = 10**9
+NANO = Decimal("0.000000001")
+
+Dollars: TypeAlias = float | str | Decimal
+"""An amount of US dollars; as text or as a decimal it is exact."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +41,7 @@ class ResolvedConfig:
         ttl: Seconds that a token lives, unless a call says otherwise.
         timeout: Seconds of silence to bear, or None for a limit that suits each kind of call.
         max_retries: How often a call is tried again.
+        max_cost_usd: The most that a chat call may cost, in exact decimals, or None for what the budgets allow.
 
     >>> config = resolve_config(key="behest_sk_live_x", base_url="http://localhost:8080/v1/")
     >>> config.mode, config.base_url, config.ttl
@@ -55,6 +62,7 @@ class ResolvedConfig:
     http_client: httpx.Client | httpx.AsyncClient | None = field(default=None, repr=False)
     timeout: float | httpx.Timeout | None = None
     max_retries: int = DEFAULT_MAX_RETRIES
+    max_cost_usd: str | None = None
 
     @property
     def masked_key(self) -> str:
@@ -85,6 +93,7 @@ def resolve_config(
     warn: Callable[[str], None] | None = None,
     timeout: float | httpx.Timeout | None = None,
     max_retries: int = DEFAULT_MAX_RETRIES,
+    max_cost_usd: Dollars | None = None,
 ) -> ResolvedConfig:
     """Collect and check the settings of a client, from its arguments and the `BEHEST_*` environment.
 
@@ -123,7 +132,27 @@ def resolve_config(
         http_client=http_client,
         timeout=timeout,
         max_retries=_max_retries(max_retries),
+        max_cost_usd=_max_cost(max_cost_usd),
     )
+
+
+def dollars_text(amount: Dollars) -> str | None:
+    """Write an amount in plain decimals, as headers carry it; None when it is none.
+
+    >>> dollars_text(0.05), dollars_text(1e-06), dollars_text("free"), dollars_text(-1)
+    ('0.05', '0.000001', None, None)
+    >>> dollars_text(0.01 / 3)
+    '0.003333333'
+    """
+    try:
+        exact = Decimal(str(amount).strip())
+    except InvalidOperation:
+        return None
+    if isinstance(amount, bool) or not exact.is_finite() or not 0 <= exact < MAX_DOLLARS:
+        return None
+    # The gateway counts in nano-dollars, and rounds a cap down as well.
+    nano = exact if int(exact.as_tuple().exponent) >= -9 else exact.quantize(NANO, ROUND_DOWN)
+    return format(nano.copy_abs(), "f")
 
 
 def _env(name: str) -> str | None:
@@ -185,6 +214,13 @@ def _max_retries(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise _invalid(f"max_retries must be 0 or a positive whole number, not {value!r}.")
     return value
+
+
+def _max_cost(value: Dollars | None) -> str | None:
+    text = None if value is None else dollars_text(value)
+    if value is not None and text is None:
+        raise _invalid(f"max_cost_usd must be an amount of dollars such as 0.05, not {value!r}.")
+    return text
 
 
 def _deprecated_option(api_key: str | None, warn: Callable[[str], None] | None) -> str | None:

@@ -198,15 +198,33 @@ class UsageEntry(Record):
 
 
 class BudgetState(Record):
-    """How far a budget is used up; amounts are US dollars."""
+    """How far a budget is used up, in the unit that it counts: the fields of the other units are None.
+
+    Attributes:
+        window: `"day"`, `"month"`, `"rolling"` (with `hours`) or `"lifetime"`.
+        mode: `"enforce"`, or `"shadow"` for a budget that refuses nothing.
+        resets_at: When it begins anew; None for a lifetime, and of a rolling window when the first part comes back.
+
+    >>> state = BudgetState.of({"scope": "each_user", "limit_tokens": 500, "spent_tokens": 12, "held_tokens": 0})
+    >>> state.limit_tokens, state.limit_usd
+    (500, None)
+    """
 
     id: str
     scope: str
     window: str
-    limit_usd: float
-    spent_usd: float
-    held_usd: float
-    resets_at: str
+    hours: int | None
+    mode: str | None
+    limit_usd: float | None
+    spent_usd: float | None
+    held_usd: float | None
+    limit_tokens: int | None
+    spent_tokens: int | None
+    held_tokens: int | None
+    limit_requests: int | None
+    spent_requests: int | None
+    held_requests: int | None
+    resets_at: str | None
 
 
 class UsageReport(Record):

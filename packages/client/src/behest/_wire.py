@@ -15,6 +15,7 @@ from behest_protocol import headers as names
 from behest_protocol.errors import KINDS
 from behest_protocol.sse import EventTooLargeError, SSEDecoder
 
+from ._config import Dollars, dollars_text
 from ._errors import BehestBadRequestError, BehestError, BehestServerError, classify_http_error
 from ._minting import session_id_problem
 from ._results import ChatCompletion, ChatCompletionChunk, ChunkChoice, Record
@@ -50,12 +51,27 @@ class Ask:
     timeout: float | httpx.Timeout | None = None
 
 
-def chat_ask(body: Mapping[str, Any], *, thread_id: str | None, timeout: float | httpx.Timeout | None) -> Ask:
-    """A chat completion. What is None is left out of the body, so that the gateway's own choice holds."""
+def chat_ask(
+    body: Mapping[str, Any],
+    *,
+    thread_id: str | None,
+    timeout: float | httpx.Timeout | None,
+    max_cost_usd: Dollars | None = None,
+) -> Ask:
+    """A chat completion. What is None is left out of the body, so that the gateway's own choice holds.
+
+    Raises:
+        BehestBadRequestError: The body cannot be written, or the thread's id or the cap on the cost cannot be used.
+    """
     streaming = body.get("stream") is True
     headers = {"Accept": "text/event-stream" if streaming else "application/json"}
     if thread_id is not None:
         headers[names.THREAD_ID] = _header_id(thread_id)
+    if max_cost_usd is not None:
+        text = dollars_text(max_cost_usd)
+        if text is None:
+            raise BehestBadRequestError(f"max_cost_usd is an amount of dollars such as 0.05, not {max_cost_usd!r}.")
+        headers[names.MAX_COST_USD] = text
     return Ask(
         method="POST",
         path="/v1/chat/completions",

@@ -11,6 +11,11 @@ COST_USD = "X-Behest-Cost-Usd"
 MODEL = "X-Behest-Model"
 PROVIDER = "X-Behest-Provider"
 MAX_TOKENS_CLAMPED = "X-Behest-Max-Tokens-Clamped"
+MAX_COST_USD = "X-Behest-Max-Cost-Usd"
+USAGE_COMMENT = "X-Behest-Usage-Comment"
+BUDGET_REMAINING_USD = "X-Behest-Budget-Remaining-Usd"
+BUDGET_REMAINING_TOKENS = "X-Behest-Budget-Remaining-Tokens"
+BUDGET_REMAINING_REQUESTS = "X-Behest-Budget-Remaining-Requests"
 SHOULD_RETRY = "X-Should-Retry"
 RETRY_AFTER = "Retry-After"
 CLIENT_REQUEST_ID = "X-Client-Request-Id"
@@ -23,6 +28,9 @@ EXPOSED = (
     MODEL,
     PROVIDER,
     MAX_TOKENS_CLAMPED,
+    BUDGET_REMAINING_USD,
+    BUDGET_REMAINING_TOKENS,
+    BUDGET_REMAINING_REQUESTS,
     SHOULD_RETRY,
     "x-ratelimit-limit-requests",
     "x-ratelimit-remaining-requests",

@@ -7,6 +7,7 @@ from typing import Any, Literal, overload
 
 import httpx
 
+from .._config import Dollars
 from .._minting import MintOptions
 from .._results import ChatCompletion
 from .._wire import chat_ask, read_completion
@@ -21,16 +22,17 @@ class AsyncChatModule:
         completions: Where `create` is, as in the OpenAI SDK.
     """
 
-    def __init__(self, auth: AsyncAuthModule, base_url: str) -> None:
-        self.completions = AsyncCompletions(auth, base_url)
+    def __init__(self, auth: AsyncAuthModule, base_url: str, max_cost_usd: str | None = None) -> None:
+        self.completions = AsyncCompletions(auth, base_url, max_cost_usd)
 
 
 class AsyncCompletions:
     """Chat completions."""
 
-    def __init__(self, auth: AsyncAuthModule, base_url: str) -> None:
+    def __init__(self, auth: AsyncAuthModule, base_url: str, max_cost_usd: str | None = None) -> None:
         self._auth = auth
         self._base_url = base_url
+        self._max_cost_usd = max_cost_usd
 
     @overload
     async def create(
@@ -45,6 +47,7 @@ class AsyncCompletions:
         tier: int | str | None = None,
         token: str | None = None,
         timeout: float | httpx.Timeout | None = None,
+        max_cost_usd: Dollars | None = None,
         **params: Any,
     ) -> ChatCompletion: ...
 
@@ -61,6 +64,7 @@ class AsyncCompletions:
         tier: int | str | None = None,
         token: str | None = None,
         timeout: float | httpx.Timeout | None = None,
+        max_cost_usd: Dollars | None = None,
         **params: Any,
     ) -> AsyncStream: ...
 
@@ -77,6 +81,7 @@ class AsyncCompletions:
         tier: int | str | None = None,
         token: str | None = None,
         timeout: float | httpx.Timeout | None = None,
+        max_cost_usd: Dollars | None = None,
         **params: Any,
     ) -> ChatCompletion | AsyncStream: ...
 
@@ -92,6 +97,7 @@ class AsyncCompletions:
         tier: int | str | None = None,
         token: str | None = None,
         timeout: float | httpx.Timeout | None = None,
+        max_cost_usd: Dollars | None = None,
         **params: Any,
     ) -> ChatCompletion | AsyncStream:
         """Ask the model.
@@ -106,6 +112,8 @@ class AsyncCompletions:
             tier: The user's plan, from your billing data.
             token: A token of `auth.mint()` to use instead of one that this client keeps.
             timeout: Seconds of silence to bear; 600 when left out.
+            max_cost_usd: The most that this call may cost, or the client's cap when left out: the answer gets shorter,
+                or the call is refused with 402.
             params: Anything else that the OpenAI API takes: `temperature`, `tools`, `max_tokens`,
                 `stream_options={"include_usage": True}` (whose last chunk also tells the cost) ...
 
@@ -128,7 +136,12 @@ class AsyncCompletions:
         ('Hello, u_42!', 'Hello, u_42!')
         """
         body = {"model": model, "messages": list(messages), **params, "stream": stream}
-        ask = chat_ask(body, thread_id=thread_id, timeout=timeout)
+        ask = chat_ask(
+            body,
+            thread_id=thread_id,
+            timeout=timeout,
+            max_cost_usd=self._max_cost_usd if max_cost_usd is None else max_cost_usd,
+        )
         options = MintOptions(user_id=user_id, session_id=session_id, tier=tier)
         if stream:
             return AsyncStream(await self._auth.open(ask, options, token), self._base_url)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
-from .._config import DEFAULT_MAX_RETRIES, ResolvedConfig, resolve_config
+from .._config import DEFAULT_MAX_RETRIES, Dollars, ResolvedConfig, resolve_config
 from .._errors import BehestBadRequestError
 from .._keys import Mode
 from .._minting import MintOptions
@@ -54,6 +54,7 @@ class AsyncBehest:
         warn: Called with each deprecation instead of `warnings.warn`.
         timeout: Seconds of silence to bear in every call; by default 30 for the mint, 600 for chat, 60 for the rest.
         max_retries: How often to try a call again; 2.
+        max_cost_usd: The most that a chat call may cost for which no call says another amount, in US dollars.
 
     Attributes:
         config: The settings, checked.
@@ -89,6 +90,7 @@ class AsyncBehest:
         warn: Callable[[str], None] | None = None,
         timeout: float | httpx.Timeout | None = None,
         max_retries: int = DEFAULT_MAX_RETRIES,
+        max_cost_usd: Dollars | None = None,
     ) -> None:
         self.config: ResolvedConfig = resolve_config(
             key=key,
@@ -106,6 +108,7 @@ class AsyncBehest:
             warn=warn,
             timeout=timeout,
             max_retries=max_retries,
+            max_cost_usd=max_cost_usd,
         )
         self.mode: Mode = self.config.mode
         self._transport = AsyncTransport(self.config)
@@ -113,7 +116,7 @@ class AsyncBehest:
         self._tokens = AsyncTokenSource(self._minter)
         self._openai = AsyncOpenAIClients(self.config, self._transport.address, self._tokens)
         self.auth = self._auth_module()
-        self.chat = AsyncChatModule(self.auth, self.config.base_url)
+        self.chat = AsyncChatModule(self.auth, self.config.base_url, self.config.max_cost_usd)
         self.threads = AsyncThreadsModule(self.auth)
         self.usage = AsyncUsageModule(self.auth)
 
@@ -142,7 +145,7 @@ class AsyncBehest:
         'Hello, u_42!'
         """
         options = MintOptions(user_id=user_id, session_id=session_id, tier=tier, ttl=ttl)
-        return AsyncBehestUser(self._auth_module(options), self._openai, options, self.config.base_url)
+        return AsyncBehestUser(self._auth_module(options), self._openai, options, self.config)
 
     def openai(
         self,
@@ -241,7 +244,7 @@ class AsyncBehestUser:
     """
 
     def __init__(
-        self, auth: AsyncAuthModule, openai_clients: AsyncOpenAIClients, options: MintOptions, base_url: str
+        self, auth: AsyncAuthModule, openai_clients: AsyncOpenAIClients, options: MintOptions, config: ResolvedConfig
     ) -> None:
         # Without this, a missing id would fall to the default user, and one user's cost on everybody's account.
         if options.user_id is None:
@@ -249,7 +252,7 @@ class AsyncBehestUser:
         auth.token_request(options)
         self.user_id: str = options.user_id
         self.auth = auth
-        self.chat = AsyncChatModule(auth, base_url)
+        self.chat = AsyncChatModule(auth, config.base_url, config.max_cost_usd)
         self.threads = AsyncThreadsModule(auth)
         self.usage = AsyncUsageModule(auth)
         self._openai = openai_clients

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from behest_protocol.headers import SESSION_ID, SHOULD_RETRY, THREAD_ID
+from behest_protocol.headers import MAX_COST_USD, SESSION_ID, SHOULD_RETRY, THREAD_ID
 
 from .._address import Address
 from .._config import ResolvedConfig
@@ -47,8 +47,13 @@ class AsyncOpenAIClients:
         options.setdefault("max_retries", self._config.max_retries)
         if self._config.timeout is not None:
             options.setdefault("timeout", self._config.timeout)
-        ids = {"Host": self._address.host, SESSION_ID: request.session_id, THREAD_ID: thread_id}
-        headers = {name: value for name, value in ids.items() if value is not None}
+        known = {
+            "Host": self._address.host,
+            SESSION_ID: request.session_id,
+            THREAD_ID: thread_id,
+            MAX_COST_USD: self._config.max_cost_usd,
+        }
+        headers = {name: value for name, value in known.items() if value is not None}
         headers.update(options.pop("default_headers", None) or {})
         return sdk.AsyncOpenAI(api_key=fresh_token, default_headers=headers, **options)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
-from .._config import DEFAULT_MAX_RETRIES, ResolvedConfig, resolve_config
+from .._config import DEFAULT_MAX_RETRIES, Dollars, ResolvedConfig, resolve_config
 from .._errors import BehestBadRequestError
 from .._keys import Mode
 from .._minting import MintOptions
@@ -55,6 +55,7 @@ class Behest:
         warn: Called with each deprecation instead of `warnings.warn`.
         timeout: Seconds of silence to bear in every call; by default 30 for the mint, 600 for chat, 60 for the rest.
         max_retries: How often to try a call again; 2.
+        max_cost_usd: The most that a chat call may cost for which no call says another amount, in US dollars.
 
     Attributes:
         config: The settings, checked.
@@ -90,6 +91,7 @@ class Behest:
         warn: Callable[[str], None] | None = None,
         timeout: float | httpx.Timeout | None = None,
         max_retries: int = DEFAULT_MAX_RETRIES,
+        max_cost_usd: Dollars | None = None,
     ) -> None:
         self.config: ResolvedConfig = resolve_config(
             key=key,
@@ -107,6 +109,7 @@ class Behest:
             warn=warn,
             timeout=timeout,
             max_retries=max_retries,
+            max_cost_usd=max_cost_usd,
         )
         self.mode: Mode = self.config.mode
         self._transport = Transport(self.config)
@@ -114,7 +117,7 @@ class Behest:
         self._tokens = TokenSource(self._minter)
         self._openai = OpenAIClients(self.config, self._transport.address, self._tokens)
         self.auth = self._auth_module()
-        self.chat = ChatModule(self.auth, self.config.base_url)
+        self.chat = ChatModule(self.auth, self.config.base_url, self.config.max_cost_usd)
         self.threads = ThreadsModule(self.auth)
         self.usage = UsageModule(self.auth)
 
@@ -143,7 +146,7 @@ class Behest:
         'Hello, u_42!'
         """
         options = MintOptions(user_id=user_id, session_id=session_id, tier=tier, ttl=ttl)
-        return BehestUser(self._auth_module(options), self._openai, options, self.config.base_url)
+        return BehestUser(self._auth_module(options), self._openai, options, self.config)
 
     def openai(
         self,
@@ -239,14 +242,16 @@ class BehestUser:
     0.0015
     """
 
-    def __init__(self, auth: AuthModule, openai_clients: OpenAIClients, options: MintOptions, base_url: str) -> None:
+    def __init__(
+        self, auth: AuthModule, openai_clients: OpenAIClients, options: MintOptions, config: ResolvedConfig
+    ) -> None:
         # Without this, a missing id would fall to the default user, and one user's cost on everybody's account.
         if options.user_id is None:
             raise BehestBadRequestError("for_user() needs the id of the signed-in user.")
         auth.token_request(options)
         self.user_id: str = options.user_id
         self.auth = auth
-        self.chat = ChatModule(auth, base_url)
+        self.chat = ChatModule(auth, config.base_url, config.max_cost_usd)
         self.threads = ThreadsModule(auth)
         self.usage = UsageModule(auth)
         self._openai = openai_clients
