@@ -284,10 +284,12 @@ class Budgets:
         if limits.given():
             unit, limit = read_limits(limits)
             if unit != budget.unit:
-                raise invalid(f"this budget counts {budget.unit}; change limit_{budget.unit}", f"limit_{unit}")
+                raise invalid(
+                    f"limit_{unit} does not fit a budget of {budget.unit}; send limit_{budget.unit}", f"limit_{unit}"
+                )
             budget = replace(budget, limit=limit)
         elif mode is None and thresholds is None:
-            raise invalid("nothing to change: send a limit, a mode or thresholds", f"limit_{budget.unit}")
+            raise invalid(f"nothing to change: send limit_{budget.unit}, mode or thresholds", f"limit_{budget.unit}")
         if mode is not None:
             budget = replace(budget, mode=cast("BudgetMode", _chosen(mode, MODES, "mode")))
         if thresholds is not None:
@@ -338,7 +340,7 @@ class Budgets:
         most = MAX_LIMIT_NANO if unit == "usd" else MAX_COUNT
         budget = replace(budget, limit=budget.limit + amount)
         if budget.limit > most:
-            raise invalid("this top-up would take the budget above the largest limit", f"amount_{unit}")
+            raise invalid(f"amount_{unit} would take the budget above the largest limit", f"amount_{unit}")
         self._store.add_top_up(record)
         self._publish(place)
         return record, self._view(budget)
