@@ -54,6 +54,18 @@ def test_an_answer_comes_whole(openai_sdk: Client, world: World) -> None:
     assert row.user_id == world.user
 
 
+def test_a_comment_about_cost_in_a_stream_is_invisible_to_it(openai_sdk: Client, world: World) -> None:
+    asks = {"default_headers": {"X-Behest-Usage-Comment": "true"}}
+
+    with_comment = openai_sdk.run("stream", **at(world, **asks))
+    without = openai_sdk.run("stream", **at(world))
+
+    for chunk in (*with_comment, *without):
+        del chunk["id"], chunk["created"]
+    assert with_comment == without
+    assert text_of(without)
+
+
 def test_an_answer_comes_as_a_stream(openai_sdk: Client, world: World) -> None:
     world.script({"reply": "One word after the other."})
 

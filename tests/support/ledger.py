@@ -12,7 +12,8 @@ import apsw
 
 _ROWS = """
 select l.attempt_id, l.request_id, l.attempt, u.uid, l.state, l.status, l.error_code, l.cost_nano, l.hold_nano,
-       l.model, l.stream, l.input_tokens, l.output_tokens, l.finish_reason, l.session_id, l.tier, l.price_hash
+       l.model, l.stream, l.input_tokens, l.output_tokens, l.finish_reason, l.session_id, l.tier, l.price_hash,
+       l.charged_tokens, l.would_refuse
 from ledger l left join users u on u.id = l.user_ref
 where l.project_id = ? order by l.started_at, l.attempt_id
 """
@@ -39,6 +40,8 @@ class LedgerRow:
     session_id: str | None
     tier: str | None
     price_hash: str
+    charged_tokens: int
+    would_refuse: str | None
 
 
 class Ledger:
@@ -78,6 +81,8 @@ class Ledger:
                     session_id=row[14],
                     tier=row[15],
                     price_hash=row[16],
+                    charged_tokens=row[17],
+                    would_refuse=row[18],
                 )
                 for row in connection.execute(_ROWS, (project_id,))
             ]
