@@ -170,6 +170,7 @@ def test_a_budget_refuses_those_it_is_about_and_nobody_else(world: World, scope:
     assert error["details"] == {
         "budget_id": budget_id,
         "scope": scope,
+        **({"model": MODEL} if scope == "model" else {}),
         "window": "day",
         "limit_requests": 1,
         "spent_requests": 1,

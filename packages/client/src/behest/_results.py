@@ -202,6 +202,7 @@ class BudgetState(Record):
 
     Attributes:
         window: `"day"`, `"month"`, `"rolling"` (with `hours`) or `"lifetime"`.
+        model: The model that a budget of scope `"model"` is about.
         mode: `"enforce"`, or `"shadow"` for a budget that refuses nothing.
         resets_at: When it begins anew; None for a lifetime, and of a rolling window when the first part comes back.
 
@@ -212,6 +213,7 @@ class BudgetState(Record):
 
     id: str
     scope: str
+    model: str | None
     window: str
     hours: int | None
     mode: str | None

@@ -202,6 +202,8 @@ def budget_facts(state: BudgetState) -> dict[str, Any]:
     }
     if budget.window == "rolling":
         facts["hours"] = budget.hours
+    if budget.scope == "model":
+        facts["model"] = budget.subject
     return facts
 
 
