@@ -361,6 +361,33 @@ async def test_a_402_says_which_budget_is_used_up_and_until_when(evaluate: Evalu
         assert (said["status"], said["action"], said["text"]) == ("blocked", None, sentence)
 
 
+async def test_a_402_of_another_unit_or_window_is_told_too(evaluate: Evaluate) -> None:
+    wallet = {"scope": "user", "window": "lifetime", "limit_usd": 5, "spent_usd": 5, "held_usd": 0, "resets_at": None}
+    rolling = {**wallet, "window": "rolling", "hours": 5, "resets_at": "2026-11-23T13:00:00Z"}
+    tokens = {"scope": "each_user", "window": "day", "limit_tokens": 5, "spent_tokens": 5, "resets_at": "x"}
+    for details, sentence in (
+        (wallet, "Your budget is used up. It needs a top-up."),
+        (rolling, "Your budget for any 5 h is used up. It comes back in part at 14:00."),
+        (tokens, "In the gateway's words."),
+    ):
+        error = {"status": 402, "code": "quota_exceeded", "message": "In the gateway's words.", "details": details}
+        assert (await evaluate("words.explain(argument, now)", error))["text"] == sentence
+
+
+async def test_the_bar_shows_an_enforced_budget_in_dollars(evaluate: Evaluate) -> None:
+    day = {"scope": "each_user", "window": "day", "limit_usd": 4, "spent_usd": 1, "mode": "enforce", "resets_at": None}
+    rolling = {**day, "window": "rolling", "hours": 5, "spent_usd": 2}
+    wallet = {**day, "window": "lifetime"}
+    shadow = {**day, "spent_usd": 4, "mode": "shadow"}
+    tokens = {"scope": "each_user", "window": "day", "limit_tokens": 5, "spent_tokens": 5, "mode": "enforce"}
+
+    assert await evaluate("words.tightest(argument)", [day, tokens, rolling, shadow]) == rolling
+    assert await evaluate("words.tightest(argument)", [tokens, shadow]) is None
+    for budget, spent in ((rolling, "$2.00 of $4.00 spent in 5 h"), (wallet, "$1.00 of $4.00 spent")):
+        assert (await evaluate("words.budgetWords(argument, now)", budget))["spent"] == spent
+    assert (await evaluate("words.budgetWords(argument, now)", wallet))["resets"] == "Prepaid"
+
+
 async def test_money_is_short_and_never_rounds_a_cost_to_nothing(evaluate: Evaluate) -> None:
     amounts = [0, 0.00000012, 0.000042, 0.004, 0.0123, 0.099, 0.1, 0.5, 1, 12.345]
     assert [await evaluate("words.dollars(argument)", amount) for amount in amounts] == [

@@ -277,6 +277,19 @@ def test_an_empty_wallet_asks_for_a_top_up_and_then_pays(world: World) -> None:
     assert state_of(world, wallet)["spent_usd"] == usd_from_nano(world.rows()[-1].cost_nano)
 
 
+def test_a_call_that_was_under_way_when_a_budget_was_made_does_not_count_in_it(world: World) -> None:
+    world.script({"completion_tokens": 20, "token_delay_ms": 20})
+    headers = world.bearer()
+
+    with world.client.stream("POST", CHAT, json={"messages": messages(), "stream": True}, headers=headers) as response:
+        budget_id = limit(world, limit_requests=1)
+        assert events_of(response.read())[-1] == b"[DONE]"
+
+    assert world.rows()[-1].state == "settled"
+    assert state_of(world, budget_id)["spent_requests"] == 0
+    assert [call(world).status_code for _ in range(2)] == [200, 402]
+
+
 # -- shadow
 
 

@@ -31,21 +31,22 @@ export function budgetWords(budget, now = new Date()) {
   const spent = Number(budget.spent_usd);
   const held = Number(budget.held_usd ?? 0);
   const used = limit > 0 ? spent / limit : 1;
-  const period = PERIODS[budget.window] ?? "";
-  const whose = budget.scope === "project" ? " by everybody" : "";
+  const period = PERIODS[budget.window] ?? (budget.hours ? `in ${budget.hours} h` : "");
+  const whose = budget.scope === "project" ? "by everybody" : "";
   return {
-    spent: `${dollars(spent, 3)} of ${dollars(limit, 3)} spent ${period}${whose}`,
-    resets: `Resets ${when(budget.resets_at, now)}`,
+    spent: [`${dollars(spent, 3)} of ${dollars(limit, 3)} spent`, period, whose].filter(Boolean).join(" "),
+    resets: budget.resets_at ? `Resets ${when(budget.resets_at, now)}` : "Prepaid",
     spentPercent: Math.min(100, used * 100),
     heldPercent: Math.min(100 - Math.min(100, used * 100), limit > 0 ? (held / limit) * 100 : 0),
     state: used >= 0.95 ? "empty" : used >= 0.75 ? "low" : "ok",
   };
 }
 
-/** The budget that ends first is the one worth showing. */
+/** The budget that ends first is the one worth showing, of those in dollars that refuse what does not fit. */
 export function tightest(budgets) {
   const used = (budget) => (budget.limit_usd > 0 ? budget.spent_usd / budget.limit_usd : 1);
-  return budgets.reduce((worst, budget) => (!worst || used(budget) > used(worst) ? budget : worst), null);
+  const shown = budgets.filter((budget) => budget.limit_usd != null && budget.mode !== "shadow");
+  return shown.reduce((worst, budget) => (!worst || used(budget) > used(worst) ? budget : worst), null);
 }
 
 /**
@@ -82,17 +83,19 @@ export function explain(error, now = new Date()) {
 }
 
 function budgetIsUp({ code, details, message }, now) {
-  const { scope, window, limit_usd: limit, spent_usd: spent, held_usd: held = 0, resets_at: resets } = details;
-  if (!window || !resets) return code === "tier_limit" ? message : "Your budget is used up.";
-  const whose = scope === "project" ? "The budget that everybody here shares" : "Your budget";
-  const period = PERIODS[window] ?? `this ${window}`;
-  const again = `starts again ${when(resets, now)}.`;
+  const { scope, window, hours, limit_usd: limit, spent_usd: spent, held_usd: held = 0, resets_at: resets } = details;
+  if (!window) return code === "tier_limit" ? message : "Your budget is used up.";
+  if (limit == null) return message; // in tokens or requests: the gateway's own words say how many
+  const period = PERIODS[window] ? ` for ${PERIODS[window]}` : hours ? ` for any ${hours} h` : "";
+  const whose = `${scope === "project" ? "The budget that everybody here shares" : "Your budget"}${period}`;
+  const begins = hours ? "comes back in part" : "starts again";
+  const again = resets ? `${begins} ${when(resets, now)}.` : "needs a top-up.";
   const left = Number(limit) - Number(spent) - Number(held);
   if (left > 0.1 * limit) {
-    return `${whose} for ${period} has ${dollars(left)} left, which is too little for this message. A shorter one or a new chat may fit. The budget ${again}`;
+    return `${whose} has ${dollars(left)} left, which is too little for this message. A shorter one or a new chat may fit. The budget ${again}`;
   }
   if (Number(held) > Number(limit) - Number(spent) - 0.1 * limit && Number(held) > 0.1 * limit) {
-    return `${whose} for ${period} is taken up by replies that are still being written. Try again when they are done. The budget ${again}`;
+    return `${whose} is taken up by replies that are still being written. Try again when they are done. The budget ${again}`;
   }
-  return `${whose} for ${period} is used up. It ${again}`;
+  return `${whose} is used up. It ${again}`;
 }
