@@ -308,15 +308,23 @@ def test_a_shadow_budget_lets_everything_pass_and_notes_what_it_would_have_refus
 
 
 def test_a_shadow_budget_that_is_enforced_refuses_the_next_call(world: World) -> None:
-    budget_id = limit(world, limit_requests=1, mode="shadow")
+    budget_id = limit(world, limit_tokens=1, mode="shadow")
     assert [call(world).status_code for _ in range(2)] == [200, 200]
 
     world.manage("PATCH", f"/budgets/{budget_id}", {"mode": "enforce"})
-    assert details_of(call(world))["spent_requests"] == 2
+    assert details_of(call(world))["spent_tokens"] > 1
     assert call(world, messages=[{"role": "user", "content": PICTURE}]).status_code == 400
 
     world.manage("PATCH", f"/budgets/{budget_id}", {"mode": "shadow"})
     assert call(world).status_code == 200
+
+
+def test_a_budget_of_requests_does_not_mind_what_they_hold(world: World) -> None:
+    limit(world, limit_requests=2)
+
+    codes = [call(world, messages=[{"role": "user", "content": PICTURE}]).status_code for _ in range(3)]
+
+    assert codes == [200, 200, 402]
 
 
 # -- the caller's own cap

@@ -134,6 +134,15 @@ async def test_a_restart_does_not_tell_again_and_a_new_window_does(
     assert [percent for _, percent, _ in _short(database)] == ["50", "50"]
 
 
+async def test_a_wallet_tells_again_once_it_was_topped_up(ledger: SqlLedger, database: Database, clock: Clock) -> None:
+    wallet = _budget(window="lifetime", limit=100, thresholds=(80,))
+    for nano in (80, 5):
+        assert await _spend(ledger, clock, nano, wallet)
+    assert await _spend(ledger, clock, 80, _budget(window="lifetime", limit=200, thresholds=(80,)))
+
+    assert _short(database) == [("budget_alert", "80", "0.00000008"), ("budget_alert", "80", "0.000000165")]
+
+
 async def test_a_rolling_budget_tells_at_most_once_in_its_length(
     ledger: SqlLedger, database: Database, clock: Clock
 ) -> None:

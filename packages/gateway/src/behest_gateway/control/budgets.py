@@ -226,7 +226,9 @@ class Budgets:
             created_at=self._clock.now_us(),
         )
         if len(self._list(place)) >= MAX_BUDGETS:
-            raise GatewayError("conflict", f"A project has at most {MAX_BUDGETS} budgets; use scope each_user.")
+            raise GatewayError(
+                "conflict", f"There are at most {MAX_BUDGETS} budgets; one of scope each_user is enough for all users."
+            )
         user_ref = self._users.ref(place.project_id or "", subject) if scope == "user" and subject else None
         self._store.insert_budget(budget, user_ref)
         # Counted before it is published, so that the first request to see it sees what is spent.
@@ -332,10 +334,10 @@ class Budgets:
             added_by=actor.name,
             added_at=self._clock.now_us(),
         )
-        earlier = self._store.top_up(record.id)
+        earlier = self._store.top_up(budget.id, record.id)
         if earlier is not None:
-            if (earlier.budget_id, earlier.amount) != (budget.id, amount):
-                raise GatewayError("conflict", "This id was used for another top-up.", param="id")
+            if earlier.amount != amount:
+                raise GatewayError("conflict", "This id was used for a top-up of another amount.", param="id")
             return earlier, self._view(budget)
         most = MAX_LIMIT_NANO if unit == "usd" else MAX_COUNT
         budget = replace(budget, limit=budget.limit + amount)

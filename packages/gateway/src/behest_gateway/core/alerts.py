@@ -69,7 +69,9 @@ def _text(unit: str, amount: int) -> str:
 
 
 def alert_window(budget: Budget, now_us: int) -> str:
-    """The window within which a threshold is told of once."""
+    """The window within which a threshold is told of once. A lifetime begins anew with each top-up."""
+    if budget.window == "lifetime":
+        return f"lifetime of {budget.limit}"
     if budget.window != "rolling":
         return budget.window_at(now_us).id
     length = SLICES * budget.hours * MINUTE

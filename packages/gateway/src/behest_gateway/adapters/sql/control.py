@@ -216,8 +216,8 @@ class ControlStore:
             ("raise_budget", record.amount, record.budget_id),
         )
 
-    def top_up(self, top_up_id: str) -> TopUp | None:
-        row = self._one("get_top_up", top_up_id)
+    def top_up(self, budget_id: str, top_up_id: str) -> TopUp | None:
+        row = self._one("get_top_up", budget_id, top_up_id)
         return None if row is None else _top_up(row)
 
     def top_ups(self, budget_id: str) -> list[TopUp]:

@@ -35,14 +35,14 @@ create index budgets_of_tenant on budgets (tenant_id) where project_id is null;
 
 -- Money, tokens or requests that were added to a budget of a lifetime. Rows are only ever added.
 create table top_ups (
-  id text primary key,
   budget_id text not null references budgets (id),
+  id text not null,
   amount integer not null check (amount > 0),
   note text not null,
   added_by text not null,
-  added_at integer not null
+  added_at integer not null,
+  primary key (budget_id, id)
 ) strict, without rowid;
-create index top_ups_of_budget on top_ups (budget_id, added_at);
 create trigger top_ups_are_never_updated before update on top_ups
 begin
   select raise(abort, 'top_ups is append-only');

@@ -116,7 +116,7 @@ update budgets set amount = amount + ? where id = ? and deleted_at is null;
 insert into top_ups (id, budget_id, amount, note, added_by, added_at) values (?, ?, ?, ?, ?, ?);
 
 -- get_top_up: One top-up.
-select id, budget_id, amount, note, added_by, added_at from top_ups where id = ?;
+select id, budget_id, amount, note, added_by, added_at from top_ups where budget_id = ? and id = ?;
 
 -- list_top_ups: What was added to a budget, oldest first.
 select id, budget_id, amount, note, added_by, added_at from top_ups where budget_id = ? order by added_at, id;
