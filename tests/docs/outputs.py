@@ -16,6 +16,9 @@ _VARYING = (
     (re.compile(r'("created": ?)\d+'), r"\1<time>"),
     (re.compile(r"\bwhsec_[\w+/=…]+"), "<secret>"),
     (re.compile(r"\b\d{10}\.\d{6}\b"), "<moment>"),
+    # How a rate stands depends on how long the answer took.
+    (re.compile(r"(x-ratelimit-(?:remaining|reset)-\w+: )\S+"), r"\1<moment>"),
+    (re.compile(r";r=\d+(;t=\d+)?"), ";r=<moment>"),
     (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "<time>"),
 )
 _MOMENTS = frozenset({"created", "expires_at"})
