@@ -106,7 +106,10 @@ class BudgetMachine(RuleBasedStateMachine):
     seen: ClassVar[set[str]] = set()
 
     @initialize(
-        usd=st.integers(5_000, 120_000), tokens=st.integers(30, 400), requests=st.integers(2, 12), shadow=st.booleans()
+        usd=st.integers(1_000, 20_000),
+        tokens=st.integers(150, 3_000),
+        requests=st.integers(6, 60),
+        shadow=st.booleans(),
     )
     def open(self, usd: int, tokens: int, requests: int, shadow: bool) -> None:
         self.folder = tempfile.TemporaryDirectory()
@@ -286,18 +289,36 @@ class BudgetMachine(RuleBasedStateMachine):
         )  # fmt: skip
         self._run(self.ledger.settle(attempt.entry, attempt.hold, outcome))
 
-    @rule(which=st.integers(0, 50))
+    @rule(what=st.sampled_from(["settle again", "expire", "kill", "top up"]), which=st.integers(0, 50))
+    def what_is_rare(self, what: str, which: int) -> None:
+        """One rule for several, so that calls are made in most steps."""
+        match what:
+            case "settle again":
+                self.settle_again(which)
+            case "expire":
+                self.expire()
+            case "kill":
+                self.kill()
+            case _:
+                self.top_up("project" if which % 2 else "session", 600 * (which + 1))
+
     def settle_again(self, which: int) -> None:
         ended = [attempt for attempt in self.attempts if attempt.held is None]
         if ended:
             self._settle(ended[which % len(ended)], "settled", Amounts(10**9, 10**6, 1))
             self.seen.add("duplicate")
 
-    @rule(minutes=st.one_of(st.integers(0, 3), st.integers(1, 200), st.integers(1_000, 60_000)))
+    @rule(
+        minutes=st.one_of(
+            st.integers(0, 3),
+            st.integers(1, 200),
+            st.integers(1_000, 60_000),
+            st.sampled_from([119, 120, 121, 180, 181]),
+        )
+    )
     def time_passes(self, minutes: int) -> None:
         self.us += minutes * MINUTE + 17
 
-    @rule()
     def expire(self) -> None:
         late = [a for a in self.attempts if a.held is not None and a.hold.expires_at <= self.us]
         assert self._run(self._expire()) == len(late)
@@ -311,7 +332,6 @@ class BudgetMachine(RuleBasedStateMachine):
     async def _expire(self) -> int:
         return self.ledger.expire()
 
-    @rule()
     def kill(self) -> None:
         """The process dies with whatever is under way; the next one finds the holds in the file."""
         running = [attempt for attempt in self.attempts if attempt.held is not None]
@@ -321,7 +341,6 @@ class BudgetMachine(RuleBasedStateMachine):
             attempt.charged, attempt.held = attempt.held or {}, None
             self.seen.add("killed")
 
-    @rule(which=st.sampled_from(["project", "session"]), amount=st.integers(1, 30_000))
     def top_up(self, which: str, amount: int) -> None:
         budget = self.budgets[which]
         more = amount if budget.unit == "usd" else amount // 300
