@@ -276,3 +276,14 @@ async def test_the_fast_answer_has_thirty_events_and_a_kilobyte_or_so_of_json() 
         stream = await http.post(url, json={**ASK, "stream": True})
         assert stream.text.count('"delta":{"content":') == 30
         assert [call.completion_tokens for call in provider.bill().calls] == [30, 30]
+
+
+async def test_what_was_asked_can_be_looked_at_until_a_reset(http: httpx.AsyncClient) -> None:
+    other = {**ASK, "messages": [*ASK["messages"], {"role": "user", "content": "still there?"}]}
+    await http.post("/v1/chat/completions", json=ASK)
+    await http.post("/v1/chat/completions", json=other, headers={"X-End-User-Id": "u_42"})
+
+    assert (await http.get("/_fake/requests")).json() == {"requests": [ASK, other]}
+    assert (await http.get("/_fake/requests", params={"user": "u_42"})).json() == {"requests": [other]}
+    await http.post("/_fake/reset")
+    assert (await http.get("/_fake/requests")).json() == {"requests": []}

@@ -14,12 +14,13 @@ import secrets
 import socket
 import struct
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, NotRequired, TypedDict
 from urllib.parse import parse_qs
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from behest_fakes import dialect
 from behest_fakes.bill import Bill, Book, Call, CallState, prices_of
@@ -59,6 +60,8 @@ Headers = list[tuple[bytes, bytes]]
 
 BURST = 64
 """Without delays, so many tokens go out at once before the loop runs."""
+KEPT_REQUESTS = 256
+"""How many of the last chat requests can be looked at."""
 MAX_WAIT_SECONDS = 60.0
 """The longest that a request for the bill waits."""
 
@@ -126,6 +129,7 @@ class ProviderApp:
         self.prices: dict[str, Price] = default_prices()
         self.script = Script()
         self.book = Book(record=record)
+        self._bodies: deque[tuple[str | None, bytes]] = deque(maxlen=KEPT_REQUESTS)
         self._id_prefix = f"chatcmpl-{secrets.token_hex(6)}"
         self._calls = 0
         self._model_json: dict[str, bytes] = {}
@@ -152,6 +156,7 @@ class ProviderApp:
         """Forget the calls and the rules; the settings and the prices stay."""
         self.book.reset()
         self.script.clear()
+        self._bodies.clear()
 
     def configure(self, changes: dict[str, Any]) -> None:
         """Change settings and prices; all of it, or nothing when a part is malformed.
@@ -225,6 +230,8 @@ class ProviderApp:
             self.book.refuse()
             raise
 
+        if self.book.record:
+            self._bodies.append((edge.get("X-End-User-Id"), body))
         rule = self.script.decide(request, edge.get("X-End-User-Id"))
         fault = None if rule is None else rule.fault
         works = not isinstance(fault, Status | Redirect | NotJson)
@@ -331,6 +338,11 @@ class ProviderApp:
             elif what == "bill":
                 _require(method, "GET")
                 answer = await self._bill(parse_qs(scope["query_string"].decode("latin-1")))
+            elif what == "requests":
+                _require(method, "GET")
+                wanted = parse_qs(scope["query_string"].decode("latin-1")).get("user")
+                bodies = [Raw(body) for user, body in self._bodies if wanted is None or user == wanted[-1]]
+                answer = {"requests": bodies}
             elif what == "reset":
                 _require(method, "POST")
                 self.reset()
