@@ -170,6 +170,29 @@ def test_usage_of_oneself_may_be_asked_for_by_name_and_of_others_may_not(
     assert (told["class"], told["status"], told["code"]) == ("BehestAuthError", 403, "forbidden")
 
 
+def test_a_users_threads_are_listed_read_and_deleted(behest_ai: Client, world: World, mode: str) -> None:
+    world.script({"reply": "Yes."})
+    asked = {"messages": [{"role": "user", "content": "One?"}]}
+    headers = {**world.bearer(), "X-Thread-Id": "t:1"}
+    assert world.client.post("/v1/chat/completions", json=asked, headers=headers).status_code == 200
+
+    seen = behest_ai.run("threads", **MODES[mode](world), thread="t:1")
+
+    assert [(thread["id"], thread["title"]) for thread in seen["listed"]] == [("t:1", "One?")]
+    assert (seen["found"], seen["found"]["messages_count"]) == (seen["listed"][0], 2)
+    assert [(m["role"], m["content"]) for m in seen["messages"]] == [("user", "One?"), ("assistant", "Yes.")]
+    assert (seen["deleted"], seen["left"]) == (None, [])
+
+
+@pytest.mark.parametrize(("thread", "status"), [("nothing", 404), ("a b/c", 400)])
+def test_a_thread_that_is_not_there_is_an_error(
+    behest_ai: Client, world: World, mode: str, thread: str, status: int
+) -> None:
+    told = behest_ai.run("thread_error", **MODES[mode](world), thread=thread)
+
+    assert (told["class"], told["status"]) == ("BehestError" if status == 404 else "BehestBadRequestError", status)
+
+
 # Errors are typed --------------------------------------------------------------------------------------------------
 
 

@@ -23,11 +23,13 @@ from behest_gateway.core.errors import GatewayError
 from behest_gateway.core.exchange import Call, Entry, Hold, Outcome, Provider
 from behest_gateway.core.snapshot import ProjectSettings, ProjectSnapshot, VerificationKey
 from behest_gateway.core.switches import Running, Switch
+from behest_gateway.core.threads import Conversation, Remembered
 from behest_gateway.pipeline import Exchange, Stages
 from behest_gateway.stages.admit.ports import Ask, Exhausted
 from behest_gateway.stages.admit.rules import FRAMING_TOKENS, amounts_of
 from behest_gateway.stages.admit.stage import Admit
 from behest_gateway.stages.authenticate.stage import Authenticate
+from behest_gateway.stages.compose.stage import Recall
 from behest_gateway.stages.door.ports import Rate
 from behest_gateway.stages.door.stage import Door
 from behest_gateway.stages.record.stage import Record
@@ -98,6 +100,14 @@ class World:
     def close(self) -> None:
         self.diary.append(">> close")
 
+    # the conversations
+
+    async def recall(self, conversation: Conversation, last: int | None) -> Remembered | None:
+        self.diary.append(f"   recall {conversation.kind} {conversation.name}")
+        if self.held_up is not None:
+            await self.held_up.wait()
+        return None
+
     # the ledger
 
     async def reserve(self, entry: Entry, ask: Ask, budgets: tuple[Budget, ...]) -> Hold | Exhausted:
@@ -147,6 +157,7 @@ class World:
         stages = Stages(
             door=Door(directory, self.rates, "localhost", FRAMING_TOKENS),
             authenticate=Authenticate(directory, clock, frozenset({"behest"})),
+            recall=Recall(self),
             route=Route(directory, PriceTable(clock, {}), provider),
             admit=Admit(self, 60),
             upstream=Upstream(self),
@@ -443,6 +454,66 @@ async def test_a_kill_switch_while_money_is_being_held_sends_nothing() -> None:
 
     assert caught.value.status == 403
     assert world.diary == ["   hold"]
+
+
+def _in_a_thread(exchange: Exchange) -> Exchange:
+    exchange.call = msgspec.structs.replace(exchange.call, thread_id="t")
+    return exchange
+
+
+async def test_a_thread_is_read_before_money_is_held_and_its_turn_settled_with_it() -> None:
+    world = World(_event("he"), _event("llo", "stop"), USAGE + DONE)
+
+    await _told(world, _in_a_thread(world.exchange(stream=True)))
+
+    assert world.diary[:3] == ["   recall thread t", "   hold", ">> send"]
+    assert world.outcome is not None
+    assert world.outcome.turn is not None
+    assert world.outcome.turn.messages == (
+        (b'{"role":"user","content":"hi"}', None),
+        (b'{"role":"assistant","content":"hello"}', "stop"),
+    )
+
+
+async def test_a_turn_has_what_went_to_the_caller_and_not_what_was_cut() -> None:
+    chunks = [_event("word") for _ in range(60)]
+    world = World(b"".join(chunks), USAGE + DONE)
+
+    told = await _told(world, _in_a_thread(world.exchange(stream=True)))
+
+    assert world.outcome is not None
+    assert world.outcome.turn is not None
+    message, reason = world.outcome.turn.messages[-1]
+    assert reason == "length"
+    assert json.decode(message)["content"] == "word" * b"".join(told).count(b'"word"')
+
+
+async def test_a_kill_switch_while_a_thread_is_read_holds_nothing() -> None:
+    world = World()
+    world.held_up = asyncio.Event()
+    following = asyncio.create_task(_told(world, _in_a_thread(world.exchange(stream=True))))
+    await _until(world, "   recall thread t")
+
+    world.directory.publish_switch(SWITCHES[0])
+    world.held_up.set()
+    with pytest.raises(GatewayError) as caught:
+        await following
+
+    assert caught.value.status == 403
+    assert world.diary == ["   recall thread t"]
+
+
+async def test_a_caller_who_leaves_while_a_thread_is_read_leaves_nothing_open() -> None:
+    world = World()
+    world.held_up = asyncio.Event()
+    following = asyncio.create_task(_told(world, _in_a_thread(world.exchange(stream=True))))
+    await _until(world, "   recall thread t")
+
+    following.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await following
+
+    assert world.diary == ["   recall thread t"]
 
 
 async def test_an_answer_that_is_being_settled_is_given_out_whole() -> None:

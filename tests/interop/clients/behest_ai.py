@@ -128,6 +128,22 @@ def conversation(config: Config) -> list[str]:
     return said
 
 
+def threads(config: Config) -> dict[str, Any]:
+    """Look at a thread in every way, and delete it."""
+    client = _client(config)
+    name = config["thread"]
+    listed = client.threads.list()
+    found = client.threads.get(name)
+    messages = client.threads.messages(name)
+    deleted = client.threads.delete(name)
+    return {"listed": listed, "found": found, "messages": messages, "deleted": deleted, "left": client.threads.list()}
+
+
+def thread_error(config: Config) -> dict[str, Any]:
+    """What goes wrong in looking at a thread."""
+    return _caught(lambda: _client(config).threads.messages(config["thread"]))
+
+
 def usage(config: Config) -> dict[str, Any]:
     """What was used; times are given with a time zone, as Python code does."""
     asked = dict(config.get("usage", {}))

@@ -15,7 +15,7 @@ from behest_gateway.core.counters import remaining
 from behest_gateway.core.errors import GatewayError
 from behest_gateway.core.exchange import Admitted
 from behest_gateway.stages.meter.rules import Ending
-from behest_gateway.stages.upstream.dialects.openai import Event
+from behest_gateway.stages.upstream.dialects.openai import Event, Said
 from behest_gateway.stages.upstream.stage import AttemptError, EventStream, broke_off, told_by_provider
 
 
@@ -51,11 +51,17 @@ class AnswerStream:
 
     Its last frames are only given out once the attempt is settled, so that a caller who has seen the end can rely on
     what the gateway says was spent.
+
+    Args:
+        said: Takes what goes to the caller, when the call's conversation is kept.
     """
 
-    __slots__ = ("_admitted", "_ended", "_events", "_exchange", "_failed", "_last", "_limit", "_ready", "_usage")
+    __slots__ = (
+        "_admitted", "_ended", "_events", "_exchange", "_failed", "_last", "_limit", "_ready", "_said", "_usage",
+    )  # fmt: skip
 
-    def __init__(self, exchange: Attempt, admitted: Admitted, events: EventStream) -> None:
+    def __init__(self, exchange: Attempt, admitted: Admitted, events: EventStream, said: Said | None = None) -> None:
+        self._said = said
         self._exchange = exchange
         self._admitted = admitted
         self._events = events
@@ -118,6 +124,8 @@ class AnswerStream:
                 self._usage = event.data
             else:
                 self._last = event.data
+                if self._said is not None:
+                    self._said.add(event.data)
                 frames.append(frame(event.data))
         if self._events.done:
             if not self._last and not self._exchange.is_finished:

@@ -26,6 +26,7 @@ from behest_gateway.adapters.sql.database import Database
 from behest_gateway.adapters.sql.events import SqlEvents
 from behest_gateway.adapters.sql.exports import SqlExports
 from behest_gateway.adapters.sql.ledger import SqlLedger
+from behest_gateway.adapters.sql.threads import SqlThreads
 from behest_gateway.adapters.sql.usage import SqlUsage
 from behest_gateway.adapters.sql.webhooks import SqlWebhooks
 from behest_gateway.adapters.vault import Vault, load_master_key
@@ -33,6 +34,7 @@ from behest_gateway.adapters.webhooks import WebhookSender
 from behest_gateway.control.delivering import Deliverer
 from behest_gateway.control.operators import Operators
 from behest_gateway.control.publishing import PUBLISHED_ALLOWANCES, Publishing
+from behest_gateway.control.threads import prune as prune_threads
 from behest_gateway.core.clock import SystemClock
 from behest_gateway.core.exchange import Provider
 from behest_gateway.core.switches import Running
@@ -48,6 +50,7 @@ from behest_gateway.settings import Settings
 from behest_gateway.stages.admit.rules import FRAMING_TOKENS
 from behest_gateway.stages.admit.stage import Admit
 from behest_gateway.stages.authenticate.stage import Authenticate
+from behest_gateway.stages.compose.stage import Recall
 from behest_gateway.stages.door.addresses import networks_of
 from behest_gateway.stages.door.stage import Door, Doorstep
 from behest_gateway.stages.record.stage import Record
@@ -114,7 +117,8 @@ def build(settings: Settings) -> Gateway:
     try:
         store = ControlStore(database)
         vault = Vault(load_master_key(settings.data_dir, settings.encryption_key, in_use=store.has_sealed))
-        ledger = SqlLedger(database, clock)
+        threads = SqlThreads(database, vault, clock, seals=settings.encrypt_threads)
+        ledger = SqlLedger(database, clock, threads.write)
     except BaseException:
         database.close()
         raise
@@ -142,13 +146,14 @@ def build(settings: Settings) -> Gateway:
     stages = Stages(
         door=Door(directory, MemoryRates(), settings.base_domain, FRAMING_TOKENS),
         authenticate=authenticate,
+        recall=Recall(threads),
         route=Route(directory, prices, provider),
         admit=Admit(ledger, int(settings.upstream_timeout)),
         upstream=Upstream(sender),
         record=Record(ledger),
         running=running,
     )
-    data = DataApi(stages, clock, prices, provider.name, SqlUsage(database, ledger.known_user), ledger.state)
+    data = DataApi(stages, clock, prices, provider.name, SqlUsage(database, ledger.known_user), ledger.state, threads)
     publishing = Publishing(store, directory, PUBLISHED_ALLOWANCES if settings.plan_allowances else {})
     events, webhooks = SqlEvents(database), SqlWebhooks(database)
     webhook_sender = WebhookSender(allow_private=settings.webhooks_allow_private)
@@ -194,6 +199,10 @@ def build(settings: Settings) -> Gateway:
                 await events.prune(clock.now_us())
             except Exception:
                 _log.exception("old events could not be forgotten; it is tried again")
+            try:
+                await prune_threads(threads, directory, clock)
+            except Exception:
+                _log.exception("old conversations could not be forgotten; it is tried again")
             await asyncio.sleep(PRUNE_EVERY_SECONDS)
 
     async def start() -> None:

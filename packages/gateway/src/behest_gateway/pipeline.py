@@ -25,15 +25,17 @@ from behest_gateway.core.budgets import Amounts
 from behest_gateway.core.errors import GatewayError
 from behest_gateway.core.exchange import Admitted, Call, Identified, Routed
 from behest_gateway.core.switches import Running, Switch, switch_for_caller, switch_for_model
+from behest_gateway.core.threads import ABORTED, Turn
 from behest_gateway.stages.admit.stage import Admit
 from behest_gateway.stages.authenticate.stage import Authenticate
-from behest_gateway.stages.compose.stage import compose
+from behest_gateway.stages.compose.stage import Recall, compose
 from behest_gateway.stages.door.stage import Door
 from behest_gateway.stages.guard.stage import guard
 from behest_gateway.stages.meter.rules import Ending, StreamMeter, charge
+from behest_gateway.stages.record.rules import turn_of
 from behest_gateway.stages.record.stage import Record
 from behest_gateway.stages.route.stage import Route
-from behest_gateway.stages.upstream.dialects.openai import Event
+from behest_gateway.stages.upstream.dialects.openai import Event, Said
 from behest_gateway.stages.upstream.stage import AttemptError, EventStream, Upstream
 
 SETTLE_SECONDS = 5.0
@@ -45,6 +47,7 @@ class Stages(Struct, frozen=True, kw_only=True):
 
     door: Door
     authenticate: Authenticate
+    recall: Recall
     route: Route
     admit: Admit
     upstream: Upstream
@@ -56,8 +59,8 @@ class Exchange:
     """One request, from its call to its last byte. Use it as `async with Exchange(stages, call) as exchange`."""
 
     __slots__ = (
-        "_attempts", "_first_byte", "_meter", "_open", "_routed", "_stages", "_stream", "_task", "call", "identified",
-        "stopped", "visit",
+        "_attempts", "_first_byte", "_meter", "_open", "_routed", "_said", "_stages", "_stream", "_task", "call",
+        "identified", "stopped", "visit",
     )  # fmt: skip
 
     def __init__(self, stages: Stages, call: Call) -> None:
@@ -69,6 +72,7 @@ class Exchange:
         self._open: Admitted | None = None
         self._attempts = 0
         self._stream: EventStream | None = None
+        self._said: Said | None = None
         self._meter = StreamMeter()
         self._first_byte: float | None = None
         self._routed: Routed | None = None
@@ -93,7 +97,11 @@ class Exchange:
         """
         stages = self._stages
         entered = stages.door.enter(self.identify(), self.visit)
-        routed = self._routed = stages.route.route(guard(compose(entered)))
+        composed = compose(entered)
+        if composed.conversation is not None:
+            composed = await stages.recall.recall(composed)
+            stages.door.check(entered.identified)
+        routed = self._routed = stages.route.route(guard(composed))
         # Nothing was awaited since the switches were asked, so none can have been turned on in between.
         stages.running.add(self)
         failure: GatewayError | None = None
@@ -144,6 +152,8 @@ class Exchange:
 
     async def _attempt(self, admitted: Admitted) -> Answer:
         upstream = self._stages.upstream
+        if admitted.routed.guarded.composed.asked is not None:
+            self._said = Said()
         reply = await upstream.open(admitted)
         answer = Answer(
             model=admitted.plan.model,
@@ -152,13 +162,15 @@ class Exchange:
         )
         if admitted.entry.stream:
             self._stream = upstream.events(reply)
-            answer.stream = AnswerStream(self, admitted, self._stream)
+            answer.stream = AnswerStream(self, admitted, self._stream, self._said)
             await answer.stream.begin()
         else:
             answer.body, completion = await upstream.whole(reply)
             self._first_byte = time.perf_counter()
             self._meter.finish_reason = completion.finish_reason
             self._meter.see_usage(completion.usage, alone=True)
+            if self._said is not None:
+                self._said.take(answer.body)
             answer.cost_nano = await self._settle(admitted, "answered")
         answer.left = self.left(admitted)
         return answer
@@ -205,8 +217,17 @@ class Exchange:
             error_code=error.code if error is not None else None,
             finish_reason=meter.finish_reason,
             first_byte=self._first_byte,
+            turn=self._turn(admitted, ending),
         )
         return charged.amounts.nano if charged.state == "settled" else None
+
+    def _turn(self, admitted: Admitted, ending: Ending) -> Turn | None:
+        """What the conversation of the call gets, if it belongs to one and anything was said."""
+        asked = admitted.routed.guarded.composed.asked
+        if asked is None or self._said is None:
+            return None
+        reason = {"answered": self._meter.finish_reason or "stop", "cut_short": "length"}.get(ending, ABORTED)
+        return turn_of(asked, self._said.message(finished=reason != ABORTED), reason)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -51,6 +51,7 @@ class Settings:
     shutdown_seconds: int = _option(10, "Seconds that running requests get when the gateway is asked to stop.")
     access_log: bool = _option(False, "Write one line for each request to standard error.")
     plan_allowances: bool = _option(False, "Limit a tenant's tokens a month by its plan, as published.")
+    encrypt_threads: bool = _option(False, "Seal the messages of threads and sessions in the database.")
     webhooks_allow_private: bool = _option(
         False, "Send webhooks to private addresses and without TLS too; for development and tests."
     )

@@ -62,6 +62,11 @@ def test_settings_are_shown_as_json_and_read_back() -> None:
         "max_output_tokens": 4096,
         "min_output_tokens": 16,
         "system_prompt": None,
+        "memory_enabled": True,
+        "memory_window": 20,
+        "retention_days": 0,
+        "store_tool_calls": True,
+        "session_memory": False,
     }
     assert read_settings(shown, DEFAULTS) == settings
 
@@ -151,6 +156,12 @@ def test_an_origin_that_can_never_match_is_refused_with_the_reason(origin: objec
         ({"min_output_tokens": 100, "max_output_tokens": 99}, "min_output_tokens"),
         ({"max_output_tokens": 15}, "min_output_tokens"),
         ({"system_prompt": 5}, "system_prompt"),
+        ({"memory_enabled": 1}, "memory_enabled"),
+        ({"memory_window": -1}, "memory_window"),
+        ({"memory_window": 1_001}, "memory_window"),
+        ({"retention_days": 36_501}, "retention_days"),
+        ({"store_tool_calls": "yes"}, "store_tool_calls"),
+        ({"session_memory": None}, "session_memory"),
         ({"system_prompt": "x" * 65_537}, "system_prompt"),
         ({"system_prompt": "\ud800"}, "system_prompt"),
     ],

@@ -25,8 +25,10 @@ UNSET: dict[str, Any] = {
     "pii_entities": (),
     "sentinel_mode": "disabled",
     "sentinel_blocklist": (),
-    "memory_enabled": False,
-    "store_tool_calls": False,
+    "memory_enabled": True,
+    "memory_window": 20,
+    "retention_days": 0,
+    "store_tool_calls": True,
 }
 
 
@@ -83,18 +85,18 @@ def own(**values: Any) -> Tier:
         (PROJECT, own(), {"rpm_limit": 6, "provider_model": "gpt-4o-mini"}),
         (
             SET,
-            own(rpm_limit=11, provider_model="o1", system_prompt="", memory_enabled=True, memory_window=5),
+            own(rpm_limit=11, provider_model="o1", system_prompt="", memory_enabled=False, memory_window=5),
             {
                 "rpm_limit": 11, "requests_per_day": 8, "tokens_per_day": 9, "tokens_per_month": 10,
-                "provider_model": "o1", "memory_enabled": True, "memory_window": 5,
+                "provider_model": "o1", "memory_enabled": False, "memory_window": 5,
             },
         ),
         (
             PROJECT,
-            own(pii_entities=("US_SSN",), sentinel_blocklist=("x",), retention_days=0, store_tool_calls=True),
+            own(pii_entities=("US_SSN",), sentinel_blocklist=("x",), retention_days=7, store_tool_calls=False),
             {
                 "rpm_limit": 6, "provider_model": "gpt-4o-mini", "pii_entities": ("US_SSN",),
-                "sentinel_blocklist": ("x",), "retention_days": 0, "store_tool_calls": True,
+                "sentinel_blocklist": ("x",), "retention_days": 7, "store_tool_calls": False,
             },
         ),
     ],

@@ -60,6 +60,11 @@ async def test_a_project_is_made_with_its_settings_deployed(management: Manageme
         "max_output_tokens": 4096,
         "min_output_tokens": 16,
         "system_prompt": None,
+        "memory_enabled": True,
+        "memory_window": 20,
+        "retention_days": 0,
+        "store_tool_calls": True,
+        "session_memory": False,
     }
     assert TIME.fullmatch(project["created_at"])
     assert project == {

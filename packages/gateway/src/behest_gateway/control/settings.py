@@ -18,6 +18,8 @@ MAX_QUOTA = 10**15
 """The largest limit in tokens or requests."""
 
 MAX_SYSTEM_PROMPT = 65_536
+MAX_MEMORY_WINDOW = 1_000
+MAX_RETENTION_DAYS = 36_500
 MAX_MODEL = 200
 MAX_LIST = 200
 
@@ -77,6 +79,14 @@ def read_settings(given: Mapping[str, object], base: ProjectSettings) -> Project
                 changes[name] = None if value is None else _whole(value, name, MAX_QUOTA)
             case "max_output_tokens" | "min_output_tokens":
                 changes[name] = _whole(value, name, MAX_OUTPUT_TOKENS)
+            case "memory_window":
+                changes[name] = _whole(value, name, MAX_MEMORY_WINDOW, least=0)
+            case "retention_days":
+                changes[name] = _whole(value, name, MAX_RETENTION_DAYS, least=0)
+            case "memory_enabled" | "store_tool_calls" | "session_memory":
+                if not isinstance(value, bool):
+                    raise invalid(f"{name} is true or false", name)
+                changes[name] = value
             case "system_prompt":
                 changes[name] = _prompt(value)
             case _:
@@ -87,9 +97,9 @@ def read_settings(given: Mapping[str, object], base: ProjectSettings) -> Project
     return merged
 
 
-def _whole(value: object, name: str, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise invalid(f"{name} is a whole number from 1 to {most}", name)
+def _whole(value: object, name: str, most: int, *, least: int = 1) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise invalid(f"{name} is a whole number from {least} to {most}", name)
     return value
 
 

@@ -12,7 +12,7 @@ from behest_gateway.control.ports import PublishedStore
 from behest_gateway.control.projects import Projects
 from behest_gateway.control.publishing import Publishing
 from behest_gateway.control.records import TierView
-from behest_gateway.control.settings import MAX_QUOTA, MAX_RPM, read_settings
+from behest_gateway.control.settings import MAX_MEMORY_WINDOW, MAX_QUOTA, MAX_RETENTION_DAYS, MAX_RPM, read_settings
 from behest_gateway.core.clock import Clock
 from behest_gateway.core.errors import GatewayError, invalid
 from behest_gateway.core.ids import new_id
@@ -24,8 +24,6 @@ MAX_CUSTOM = 3
 
 MAX_LIST = 200
 MAX_TERM = 200
-MAX_MEMORY_WINDOW = 1_000
-MAX_RETENTION_DAYS = 36_500
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _ENTITY = re.compile(r"[A-Z][A-Z0-9_]{0,63}")

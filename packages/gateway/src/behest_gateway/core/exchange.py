@@ -17,6 +17,7 @@ from msgspec import Struct
 from behest_gateway.core.budgets import Amounts, Budget, Slot
 from behest_gateway.core.prices import PriceVector
 from behest_gateway.core.snapshot import ProjectSnapshot
+from behest_gateway.core.threads import Asked, Conversation, Turn
 from behest_gateway.core.tiers import Policy
 
 
@@ -99,6 +100,8 @@ class Composed(Struct, frozen=True, kw_only=True):
         max_tokens_field: The field that the caller wrote it in, if any.
         choices: `n`.
         wants_usage: The caller asked for the usage chunk of a stream.
+        conversation: Where it is kept, if it is.
+        asked: What is to be kept of it, once its conversation was recalled.
     """
 
     identified: Identified
@@ -110,6 +113,8 @@ class Composed(Struct, frozen=True, kw_only=True):
     max_tokens: int | None
     max_tokens_field: str | None
     choices: int
+    conversation: Conversation | None = None
+    asked: Asked | None = None
 
 
 class Guarded(Struct, frozen=True):
@@ -231,7 +236,8 @@ class Admitted(Struct, frozen=True, kw_only=True):
 class Outcome(Struct, frozen=True, kw_only=True):
     """How an attempt ended: the other part of its ledger row.
 
-    `state` is one of settled, estimated, unconfirmed, released and refused; `charged` is what counts in budgets.
+    `state` is one of settled, estimated, unconfirmed, released and refused; `charged` is what counts in budgets; `turn`
+    is what its conversation gets, in the same transaction.
     """
 
     state: str
@@ -242,3 +248,4 @@ class Outcome(Struct, frozen=True, kw_only=True):
     finish_reason: str | None
     latency_us: int
     first_byte_us: int | None
+    turn: Turn | None = None

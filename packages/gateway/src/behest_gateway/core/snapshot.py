@@ -31,6 +31,11 @@ class ProjectSettings:
         max_output_tokens: Written into a call that sets no limit of its own.
         min_output_tokens: An answer shorter than this is not worth its hold; the call is then refused with 402.
         system_prompt: Put before the caller's messages.
+        memory_enabled: Threads are kept.
+        memory_window: The most stored messages that a provider is told again; 0 for none.
+        retention_days: Messages of threads are forgotten after so many days; 0 keeps them for ever.
+        store_tool_calls: Calls of tools and their results are kept too.
+        session_memory: What is said in a session without a thread is remembered for a day.
     """
 
     provider_model: str = DEFAULT_MODEL
@@ -51,6 +56,11 @@ class ProjectSettings:
     max_output_tokens: int = 4096
     min_output_tokens: int = 16
     system_prompt: str | None = None
+    memory_enabled: bool = True
+    memory_window: int = 20
+    retention_days: int = 0
+    store_tool_calls: bool = True
+    session_memory: bool = False
 
     @property
     def effective_user_rpm(self) -> int:

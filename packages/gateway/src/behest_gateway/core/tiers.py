@@ -29,7 +29,7 @@ class TierValues:
         requests_per_day, tokens_per_day, tokens_per_month: A user's, in UTC.
         pii_mode, sentinel_mode: `disabled`; this gateway has no such guard yet.
         pii_entities, sentinel_blocklist: What those guards would look for.
-        memory_enabled, memory_window, retention_days, store_tool_calls: Kept for stored threads.
+        memory_enabled, memory_window, retention_days, store_tool_calls: As in `ProjectSettings`.
         system_prompt: Put before the caller's messages; an empty one takes the project's away.
     """
 
@@ -59,6 +59,8 @@ class TierValues:
 
 TIER_FIELDS = tuple(f.name for f in fields(TierValues))
 TIER_LIMITS = ("rpm_limit", "requests_per_day", "tokens_per_day", "tokens_per_month")
+
+_MEMORY = ("memory_enabled", "memory_window", "retention_days", "store_tool_calls")
 
 NOTHING_SAID = TierValues()
 """A tier without a row of its own."""
@@ -106,8 +108,6 @@ UNSET = TierValues(
     pii_entities=(),
     sentinel_mode="disabled",
     sentinel_blocklist=(),
-    memory_enabled=False,
-    store_tool_calls=False,
 )
 """What holds where neither the project nor a tier says anything."""
 
@@ -147,6 +147,10 @@ def resolved(settings: ProjectSettings, tier: Tier | None) -> TierValues:
         tokens_per_month=settings.user_tokens_per_month,
         provider_model=settings.provider_model,
         system_prompt=settings.system_prompt,
+        memory_enabled=settings.memory_enabled,
+        memory_window=settings.memory_window,
+        retention_days=settings.retention_days,
+        store_tool_calls=settings.store_tool_calls,
     )
     values = base if tier is None else base.under(tier.published).under(tier.overrides)
     return replace(values, system_prompt=values.system_prompt or None)
@@ -164,6 +168,7 @@ def policy_of(project_id: str, settings: ProjectSettings, tier: Tier | None) -> 
             user_tokens_per_month=values.tokens_per_month,
             provider_model=values.provider_model or settings.provider_model,
             system_prompt=values.system_prompt,
+            **{name: getattr(values, name) for name in _MEMORY},
         )
     quotas: list[Budget] = []
     if values.requests_per_day is not None:

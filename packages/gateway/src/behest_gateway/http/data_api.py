@@ -1,4 +1,4 @@
-"""The data plane as callers see it: chat, models and usage."""
+"""The data plane as callers see it: chat, models, usage and threads."""
 
 from __future__ import annotations
 
@@ -10,6 +10,17 @@ from collections.abc import Callable
 from behest_protocol.money import usd_text
 
 from behest_gateway.answer import Answer
+from behest_gateway.control.threads import (
+    DEFAULT_MESSAGES,
+    DEFAULT_THREADS,
+    MAX_MESSAGES,
+    MAX_THREADS,
+    ThreadReader,
+    limit_of,
+    message_json,
+    missing_thread,
+    thread_json,
+)
 from behest_gateway.control.usage import UsageReader, billing_report, budgets_shown, span_of, usage_report
 from behest_gateway.core.budgets import Budget, BudgetState
 from behest_gateway.core.clock import Clock
@@ -17,6 +28,7 @@ from behest_gateway.core.counters import UNLIMITED
 from behest_gateway.core.errors import invalid
 from behest_gateway.core.exchange import Call, Identified
 from behest_gateway.core.prices import PriceBook
+from behest_gateway.core.threads import thread_id_problem
 from behest_gateway.http.exchange import Headers, Reply, Request, Responder
 from behest_gateway.http.render import JSON, json_reply
 from behest_gateway.pipeline import Exchange, Stages
@@ -34,8 +46,14 @@ BudgetReader = Callable[[Budget, str | None, str | None, str | None], BudgetStat
 
 
 def call_of(request: Request, clock: Clock, operation: str, body: bytes = b"") -> Call:
-    """A request as the pipeline takes it."""
-    session, thread = request.header(b"x-session-id"), request.header(b"x-thread-id")
+    """A request as the pipeline takes it.
+
+    Raises:
+        GatewayError: `validation_error` for a thread's id or a cap that is none.
+    """
+    session, thread = request.header(b"x-session-id"), request.header(b"x-thread-id") or None
+    if thread is not None and (problem := thread_id_problem(thread, "X-Thread-Id")) is not None:
+        raise problem
     return Call(
         operation=operation,
         request_id=request.request_id,
@@ -44,7 +62,7 @@ def call_of(request: Request, clock: Clock, operation: str, body: bytes = b"") -
         host=request.header(b"host") or "",
         token=request.bearer,
         session_id=session[:_MAX_ID] if session else None,
-        thread_id=thread[:_MAX_ID] if thread else None,
+        thread_id=thread,
         most_nano=_most_nano(request),
         wants_comment=request.headers.get(b"x-behest-usage-comment") == b"true",
         body=body,
@@ -97,7 +115,14 @@ class DataApi:
     """Serves callers who hold a user's token."""
 
     def __init__(
-        self, stages: Stages, clock: Clock, prices: PriceBook, provider: str, usage: UsageReader, budgets: BudgetReader
+        self,
+        stages: Stages,
+        clock: Clock,
+        prices: PriceBook,
+        provider: str,
+        usage: UsageReader,
+        budgets: BudgetReader,
+        threads: ThreadReader,
     ) -> None:
         self._stages = stages
         self._clock = clock
@@ -105,6 +130,7 @@ class DataApi:
         self._provider = provider
         self._usage = usage
         self._budgets = budgets
+        self._threads = threads
 
     async def tell(self, answer: Answer, responder: Responder) -> None:
         """Send an answer of the pipeline, inside its exchange."""
@@ -159,3 +185,45 @@ class DataApi:
         identified = self._enter(request)
         span = span_of(identified.caller, request.query, self._clock.now_us(), whole_project=False)
         return identified, json_reply(await billing_report(self._usage, span))
+
+    async def threads(self, request: Request) -> tuple[Identified, Reply]:
+        """`GET /v1/threads`: the caller's own, newest first."""
+        identified = self._enter(request)
+        caller = identified.caller
+        limit = limit_of(request.query.get("limit"), DEFAULT_THREADS, MAX_THREADS)
+        found = await self._threads.threads(caller.project_id, caller.user_id, limit)
+        return identified, json_reply([thread_json(thread) for thread in found])
+
+    async def thread(self, request: Request, thread_id: str) -> tuple[Identified, Reply]:
+        """`GET /v1/threads/{thread_id}`: one of them."""
+        identified = self._enter_thread(request, thread_id)
+        caller = identified.caller
+        found = await self._threads.thread(caller.project_id, caller.user_id, thread_id)
+        if found is None:
+            raise missing_thread()
+        return identified, json_reply(thread_json(found))
+
+    async def delete_thread(self, request: Request, thread_id: str) -> tuple[Identified, Reply]:
+        """`DELETE /v1/threads/{thread_id}`: forget it, with its messages."""
+        identified = self._enter_thread(request, thread_id)
+        caller = identified.caller
+        if not await self._threads.delete(caller.project_id, caller.user_id, thread_id):
+            raise missing_thread()
+        return identified, Reply(status=204, body=b"")
+
+    async def thread_messages(self, request: Request, thread_id: str) -> tuple[Identified, Reply]:
+        """`GET /v1/threads/{thread_id}/messages`: what was said in it, oldest first."""
+        identified = self._enter_thread(request, thread_id)
+        caller = identified.caller
+        limit = limit_of(request.query.get("limit"), DEFAULT_MESSAGES, MAX_MESSAGES)
+        found = await self._threads.messages(caller.project_id, caller.user_id, thread_id, limit)
+        if found is None:
+            raise missing_thread()
+        return identified, json_reply([message_json(stored) for stored in found])
+
+    def _enter_thread(self, request: Request, thread_id: str) -> Identified:
+        identified = self._enter(request)
+        problem = thread_id_problem(thread_id, "thread_id")
+        if problem is not None:
+            raise problem
+        return identified

@@ -31,6 +31,10 @@ from behest_gateway.stages.door.stage import Doorstep
 _log = logging.getLogger("behest.http")
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _CHAT = "/v1/chat/completions"
+_THREADS = "/v1/threads/"
+
+
+ThreadPage = Callable[[Request, str], Awaitable[tuple[Identified, Reply]]]
 
 
 class Front:
@@ -68,6 +72,11 @@ class Front:
             "/v1/models": data.models,
             "/v1/usage": data.usage,
             "/v1/billing/usage": data.billing,
+            "/v1/threads": data.threads,
+        }
+        self._thread_pages: dict[str, dict[str, ThreadPage]] = {
+            "/v1/threads/{thread_id}": {"GET": data.thread, "DELETE": data.delete_thread},
+            "/v1/threads/{thread_id}/messages": {"GET": data.thread_messages},
         }
         self._open_pages: dict[str, Callable[[], Reply]] = {
             "/": lambda: json_reply({"service": "behest", "docs": "/v1/openapi.json"}),
@@ -127,6 +136,8 @@ class Front:
             identified, reply = await self._reads[path](request)
             responder.add(self._cors(request, identified.project))
             responder.reply(reply)
+        elif path.startswith(_THREADS):
+            await self._thread(request, responder)
         elif path in mint_api.PATHS:
             responder.add([(b"cache-control", b"no-store")])
             _only(request, "POST")
@@ -142,8 +153,22 @@ class Front:
         else:
             await self._manage(request, responder)
 
+    async def _thread(self, request: Request, responder: Responder) -> None:
+        """A page about one thread of the caller's."""
+        thread_id, slash, rest = request.path[len(_THREADS) :].rpartition("/")
+        if not slash or rest != "messages":
+            thread_id, slash, rest = f"{thread_id}{slash}{rest}", "", ""
+        pages = self._thread_pages[f"{_THREADS}{{thread_id}}{slash}{rest}"]
+        page = pages.get(request.method)
+        if page is None:
+            raise GatewayError("method_not_allowed", f"{request.method} is not served here; use {' or '.join(pages)}.")
+        self._arrive(request, responder, self._stages.authenticate.knows)
+        identified, reply = await page(request, thread_id)
+        responder.add(self._cors(request, identified.project))
+        responder.reply(reply)
+
     def _is_data_path(self, path: str) -> bool:
-        return path == _CHAT or path in self._reads
+        return path == _CHAT or path in self._reads or path.startswith(_THREADS)
 
     def _addressed(self, request: Request) -> ProjectSnapshot | None:
         slug = slug_of(request.header(b"host") or "", self._base_domain)

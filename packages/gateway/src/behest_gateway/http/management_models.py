@@ -116,6 +116,19 @@ class SettingsBody(Body):
         default_factory=int, description="A call that can afford fewer is refused with 402", examples=[16]
     )
     system_prompt: str | None = Field(default=None, description="Put before the messages of every call")
+    memory_enabled: bool = Field(default_factory=bool, description="Threads are kept", examples=[True])
+    memory_window: int = Field(
+        default_factory=int, description="Stored messages that are told again, at most; 0 for none", examples=[20]
+    )
+    retention_days: int = Field(
+        default_factory=int, description="Messages of threads are forgotten after so many days; 0 is never"
+    )
+    store_tool_calls: bool = Field(
+        default_factory=bool, description="Calls of tools and their results are kept too", examples=[True]
+    )
+    session_memory: bool = Field(
+        default_factory=bool, description="What is said in a session without a thread is remembered for a day"
+    )
 
     def given(self) -> dict[str, Any]:
         """Only what the caller named."""
@@ -143,6 +156,11 @@ class SettingsOut(BaseModel):
     max_output_tokens: int
     min_output_tokens: int
     system_prompt: str | None
+    memory_enabled: bool
+    memory_window: int
+    retention_days: int
+    store_tool_calls: bool
+    session_memory: bool
 
 
 class DeploymentOut(BaseModel):

@@ -27,10 +27,10 @@ class TierOverrides(Body):
     pii_entities: list[str] | None = Field(default=None, description="Kept, without effect yet")
     sentinel_mode: str | None = Field(default=None, description="Only `disabled`: there is no such guard yet")
     sentinel_blocklist: list[str] | None = Field(default=None, description="Kept, without effect yet")
-    memory_enabled: bool | None = Field(default=None, description="Kept, without effect yet")
-    memory_window: int | None = Field(default=None, description="Messages; kept, without effect yet")
-    retention_days: int | None = Field(default=None, description="Kept, without effect yet; 0 is for ever")
-    store_tool_calls: bool | None = Field(default=None, description="Kept, without effect yet")
+    memory_enabled: bool | None = Field(default=None, description="Threads are kept")
+    memory_window: int | None = Field(default=None, description="Messages that are told again, at most")
+    retention_days: int | None = Field(default=None, description="Of messages of threads; 0 is for ever")
+    store_tool_calls: bool | None = Field(default=None, description="Calls of tools are kept too")
     provider_model: str | None = Field(default=None, description="The model of calls that name none")
     system_prompt: str | None = Field(default=None, description="An empty one takes the project's away")
 
@@ -83,8 +83,8 @@ class TierSettings(BaseModel):
     sentinel_mode: str
     sentinel_blocklist: list[str]
     memory_enabled: bool
-    memory_window: int | None
-    retention_days: int | None
+    memory_window: int
+    retention_days: int
     store_tool_calls: bool
     provider_model: str
     system_prompt: str | None

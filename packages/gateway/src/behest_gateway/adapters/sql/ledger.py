@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import apsw
@@ -31,6 +32,7 @@ from behest_gateway.core.counters import Claim, Counters, Refused
 from behest_gateway.core.errors import GatewayError
 from behest_gateway.core.exchange import Entry, Hold, Outcome
 from behest_gateway.core.prices import PriceVector
+from behest_gateway.core.threads import Turn
 from behest_gateway.core.windows import DAY, counts_from
 from behest_gateway.stages.admit.ports import Ask, Exhausted
 from behest_gateway.stages.admit.rules import affordable, amounts_of
@@ -67,7 +69,7 @@ _journal_decoder = msgspec.json.Decoder(_Journal)
 class _Pending:
     """What waits for the next flush."""
 
-    __slots__ = ("alerts", "given_back", "holds", "prices", "rows", "spent", "users", "waiters")
+    __slots__ = ("alerts", "given_back", "holds", "prices", "rows", "spent", "turns", "users", "waiters")
 
     def __init__(self) -> None:
         self.users: list[tuple[int, str, str, int]] = []
@@ -77,6 +79,7 @@ class _Pending:
         self.rows: list[tuple[Any, ...]] = []
         self.spent: dict[tuple[str, str, str], list[int]] = {}
         self.alerts: list[Alert] = []
+        self.turns: list[tuple[int, Turn]] = []
         self.waiters: list[asyncio.Future[None]] = []
 
     @property
@@ -100,11 +103,20 @@ class _Pending:
             known[1] += refused
 
 
-class SqlLedger:
-    """Implements `admit`'s `Holds`, `record`'s `Ledger`, and `control`'s `Users` and `BudgetCounters`."""
+KeepTurns = Callable[[apsw.Connection, list[tuple[int, Turn]]], None]
+"""Writes turns of conversations, each with its person's number, inside a transaction that is open."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+
+class SqlLedger:
+    """Implements `admit`'s `Holds`, `record`'s `Ledger`, and `control`'s `Users` and `BudgetCounters`.
+
+    Args:
+        keep_turns: Without it, no conversation is kept.
+    """
+
+    def __init__(self, database: Database, clock: Clock, keep_turns: KeepTurns | None = None) -> None:
         self._database = database
+        self._keep_turns = keep_turns
         self._clock = clock
         self._counters = Counters(self._read_counter)
         self._open: dict[str, _Open] = {}
@@ -281,6 +293,8 @@ class SqlLedger:
         pending.rows.append(
             _row(entry, attempt.user_ref, hold.amounts, outcome, self._clock.now_us(), hold.slots, hold.would_refuse)
         )
+        if outcome.turn is not None and self._keep_turns is not None:
+            pending.turns.append((attempt.user_ref, outcome.turn))
         if charged is not NOTHING:
             pending.spend(hold.slots, charged)
             self._watch(entry, hold.claims, charged)
@@ -413,6 +427,7 @@ class SqlLedger:
         for key, (spent, refusals) in pending.spent.items():
             again.count(key, spent, refusals)
         again.alerts = pending.alerts + again.alerts
+        again.turns = pending.turns + again.turns
         asyncio.get_running_loop().call_later(1.0, self._flush)
         for waiter in pending.waiters:
             if not waiter.done():
@@ -438,6 +453,8 @@ class SqlLedger:
                 connection.executemany(_SQL["spend"], [(*key, *sums) for key, sums in pending.spent.items()])
             if pending.alerts:
                 events.add(connection, [alert.event for alert in _first_raised(connection, pending.alerts)])
+            if pending.turns and self._keep_turns is not None:
+                self._keep_turns(connection, pending.turns)
             connection.execute("commit")
         except BaseException:
             if connection.in_transaction:  # a full disk has rolled it back already

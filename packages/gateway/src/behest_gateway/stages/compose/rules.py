@@ -10,6 +10,8 @@ import msgspec
 from behest_gateway.core.errors import invalid
 from behest_gateway.core.exchange import Composed, Identified
 from behest_gateway.core.snapshot import ProjectSettings
+from behest_gateway.core.threads import Conversation, Kind, Message
+from behest_gateway.stages.compose.history import INSTRUCTIONS
 
 MAX_MESSAGES = 10_000
 MAX_CHOICES = 128
@@ -91,6 +93,38 @@ def choose_model(asked: object, settings: ProjectSettings) -> str:
     return asked
 
 
+def instructions_before(messages: list[Message]) -> int:
+    """How many messages of the system, the project's and the caller's, come before the first other one.
+
+    >>> instructions_before([{"role": "system"}, {"role": "developer"}, {"role": "user"}, {"role": "system"}])
+    2
+    """
+    return next((at for at, message in enumerate(messages) if message["role"] not in INSTRUCTIONS), len(messages))
+
+
+def conversation_of(identified: Identified) -> Conversation | None:
+    """Where a call is kept: in the thread that it names, or, where the project wants that, in its session."""
+    call, caller, policy = identified.call, identified.caller, identified.policy
+    settings = policy.settings
+    if not settings.memory_enabled:
+        return None
+    kind: Kind = "thread"
+    name = call.thread_id
+    if name is None and settings.session_memory:
+        kind, name = "session", call.session_id or caller.session_id
+    if name is None:
+        return None
+    return Conversation(
+        project_id=caller.project_id,
+        user_id=caller.user_id,
+        kind=kind,
+        name=name,
+        tier=policy.tier,
+        window=settings.memory_window,
+        with_tools=settings.store_tool_calls,
+    )
+
+
 def compose(identified: Identified, body: dict[str, Any]) -> Composed:
     """Check a decoded body and take out of it what the gateway decides itself.
 
@@ -127,4 +161,5 @@ def compose(identified: Identified, body: dict[str, Any]) -> Composed:
         max_tokens=min(limits.values()) if limits else None,
         max_tokens_field=next(iter(limits), None),
         choices=choices or 1,
+        conversation=conversation_of(identified),
     )

@@ -50,6 +50,18 @@ class Door:
             GatewayError: `forbidden` for a closed project and for what a kill switch stops, `rate_limited` with a time
                 to wait.
         """
+        self.check(identified)
+        refused = visit.enter(rules.rates_of(identified))
+        if refused is not None:
+            raise rules.rate_refusal(refused)
+        return Entered(identified)
+
+    def check(self, identified: Identified) -> None:
+        """Say no to what a kill switch stops, and to a closed project; again, when something was waited for.
+
+        Raises:
+            GatewayError: `forbidden`.
+        """
         closed = rules.closed_refusal(identified)
         if closed is not None:
             raise closed
@@ -58,10 +70,6 @@ class Door:
             killed = rules.switch_refusal(identified, switches)
             if killed is not None:
                 raise killed
-        refused = visit.enter(rules.rates_of(identified))
-        if refused is not None:
-            raise rules.rate_refusal(refused)
-        return Entered(identified)
 
     def weigh(self, routed: Routed, plan: Plan, visit: Visit) -> None:
         """Take the most tokens that an attempt can use, where tokens are limited by the minute.

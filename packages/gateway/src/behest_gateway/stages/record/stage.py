@@ -11,6 +11,7 @@ from behest_gateway.core.errors import GatewayError
 from behest_gateway.core.exchange import Admitted, Entry, Identified, Outcome
 from behest_gateway.core.ids import new_id
 from behest_gateway.core.switches import is_killed
+from behest_gateway.core.threads import Turn
 from behest_gateway.stages.record.ports import Ledger
 
 _NO_USAGE = Usage()
@@ -37,11 +38,13 @@ class Record:
         error_code: str | None = None,
         finish_reason: str | None = None,
         first_byte: float | None = None,
+        turn: Turn | None = None,
     ) -> None:
         """Give an attempt's hold back and write what it cost.
 
         Args:
             first_byte: When the answer began, in seconds of the monotonic clock.
+            turn: What its conversation gets.
         """
         outcome = Outcome(
             state=state,
@@ -52,6 +55,7 @@ class Record:
             finish_reason=finish_reason,
             latency_us=_since(admitted.since),
             first_byte_us=int((first_byte - admitted.since) * 1_000_000) if first_byte is not None else None,
+            turn=turn,
         )
         await self._ledger.settle(admitted.entry, admitted.hold, outcome)
 

@@ -199,6 +199,106 @@ def read_completion(body: bytes) -> Completion:
     return Completion(usage_from_openai(raw), reasons[0] if reasons else None)
 
 
+class _SaidFunction(Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _SaidCall(Struct):
+    index: int = 0
+    id: str | None = None
+    type: str | None = None
+    function: _SaidFunction | None = None
+
+
+class _SaidMessage(Struct):
+    content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[_SaidCall] | None = None
+
+
+class _SaidChoice(Struct):
+    index: int = 0
+    delta: _SaidMessage | None = None
+    message: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _SaidChunk(Struct):
+    choices: list[_SaidChoice] | None = None
+
+
+_said_decoder = msgspec.json.Decoder(_SaidChunk)
+
+
+class Said:
+    """The message that an answer says, put together from what was sent on to the caller. The first choice counts."""
+
+    __slots__ = ("_calls", "_content", "_refusal", "_whole")
+
+    def __init__(self) -> None:
+        self._content: list[str] = []
+        self._refusal: list[str] = []
+        self._calls: dict[int, _SaidCall] = {}
+        self._whole: dict[str, Any] | None = None
+
+    def add(self, data: bytes) -> None:
+        """Take the `data` of one event; what is not of this dialect says nothing."""
+        for choice in self._choices(data):
+            delta = choice.delta
+            if choice.index or delta is None:
+                continue
+            if delta.content:
+                self._content.append(delta.content)
+            if delta.refusal:
+                self._refusal.append(delta.refusal)
+            for part in delta.tool_calls or ():
+                self._add_call(part)
+
+    def take(self, body: bytes) -> None:
+        """Take a whole answer."""
+        for choice in self._choices(body):
+            if choice.index == 0:
+                self._whole = _object(_any_decoder.decode(choice.message))
+
+    def message(self, *, finished: bool) -> dict[str, Any] | None:
+        """The message, or None when it says nothing. Of one that was not finished, calls of tools are left out."""
+        if self._whole is not None:
+            whole = {name: self._whole[name] for name in _SAID_FIELDS if self._whole.get(name)}
+            return {"role": "assistant", "content": None, **whole} if whole else None
+        message: dict[str, Any] = {"role": "assistant", "content": "".join(self._content) or None}
+        if self._refusal:
+            message["refusal"] = "".join(self._refusal)
+        if self._calls and finished:
+            message["tool_calls"] = [_call_object(call) for _, call in sorted(self._calls.items())]
+        return message if len(message) > 2 or message["content"] else None
+
+    def _choices(self, data: bytes) -> list[_SaidChoice]:
+        try:
+            return _said_decoder.decode(data).choices or []
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return []
+
+    def _add_call(self, part: _SaidCall) -> None:
+        known = self._calls.get(part.index)
+        if known is None:
+            function = part.function or _SaidFunction()
+            self._calls[part.index] = _SaidCall(part.index, part.id, part.type, function)
+            return
+        known.id = known.id or part.id
+        if part.function is not None and known.function is not None:
+            known.function.name = (known.function.name or "") + (part.function.name or "") or None
+            known.function.arguments = (known.function.arguments or "") + (part.function.arguments or "")
+
+
+_SAID_FIELDS = ("content", "refusal", "tool_calls", "function_call", "audio")
+
+
+def _call_object(call: _SaidCall) -> dict[str, Any]:
+    function = call.function or _SaidFunction()
+    named = {"name": function.name or "", "arguments": function.arguments or ""}
+    return {"id": call.id, "type": call.type or "function", "function": named}
+
+
 def url_of(provider: Provider) -> str:
     """Where chat completions are asked for."""
     return provider.base_url.rstrip("/") + "/chat/completions"
