@@ -12,6 +12,7 @@ from __future__ import annotations
 from .errors import (
     REASONS,
     AuthError,
+    BadRequestError,
     ConfigError,
     ForbiddenError,
     InvalidCredentialError,
@@ -33,6 +34,7 @@ from .verifying import Surroundings
 __all__ = [  # noqa: RUF022  (in the order of letters, as everywhere here)
     "Auth0",
     "AuthError",
+    "BadRequestError",
     "Bundle",
     "Caller",
     "Clerk",

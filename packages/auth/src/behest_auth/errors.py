@@ -4,12 +4,12 @@ The caller of a route sees a status and a `code`; the log gets the `reason`, a w
 None of them holds a credential.
 
     AuthError
-      MissingCredentialError    401  nothing to verify
-      InvalidCredentialError    401  forged, expired, for somebody else, of the wrong kind
-      ForbiddenError            403  genuine, and still not for this
-      BadRequestError      400  a thread's label has the wrong form
-      UnavailableError          503  the identity provider cannot be asked now; the credential may be good
-      MintError            429, 502, 503  the identity is good, and the gateway gave no token
+      MissingCredentialError  401  nothing to verify
+      InvalidCredentialError  401  forged, expired, for somebody else, of the wrong kind
+      ForbiddenError          403  genuine, and still not for this
+      BadRequestError         400  what was sent beside it has the wrong form
+      UnavailableError        503  the identity provider cannot be asked now; the credential may be good
+      MintError     429, 502, 503  the identity is good, and the gateway gave no token
 
 `ConfigError` is apart: it is raised while the app starts, never by a request.
 """

@@ -21,7 +21,7 @@ with needs("fastapi"):
     from fastapi.security import HTTPBearer
     from pydantic import BaseModel, Field
 
-THREAD = r"^[A-Za-z0-9_-]{1,64}$"
+_LABEL: Any = Query(None, description="A conversation of your own: 1 to 64 letters, digits, _ or -")
 
 
 class TokenBundle(BaseModel):
@@ -62,10 +62,12 @@ class BehestAuth(TokenExchange):
         )
 
         # Made here, because the padlock is this verifier's own. FastAPI calls each once for a request.
-        async def user(request: Request, _: Any = Security(bearer)) -> Identity:
+        padlock: Any = Security(bearer)
+
+        async def user(request: Request, _: Any = padlock) -> Identity:
             return await self._identity(request)
 
-        async def optional_user(request: Request, _: Any = Security(bearer)) -> Identity | None:
+        async def optional_user(request: Request, _: Any = padlock) -> Identity | None:
             try:
                 return await self._identity(request)
             except HTTPException as problem:
@@ -73,7 +75,9 @@ class BehestAuth(TokenExchange):
                     return None
                 raise
 
-        async def client(identity: Any = Security(user)) -> Any:
+        signed_in: Any = Security(user)
+
+        async def client(identity: Identity = signed_in) -> Any:
             try:
                 return self.client_of(self.caller_of(identity))
             except AuthError as problem:
@@ -83,7 +87,7 @@ class BehestAuth(TokenExchange):
         self.user: Callable[..., Awaitable[Identity]] = user
         self.optional_user: Callable[..., Awaitable[Identity | None]] = optional_user
         self.client: Callable[..., Awaitable[Any]] = client
-        self._bearer = bearer
+        self._padlock = padlock
 
     def router(self, path: str = TOKEN_PATH) -> APIRouter:
         """The route that hands a token to a page: `POST /api/behest/token`.
@@ -91,11 +95,12 @@ class BehestAuth(TokenExchange):
         It takes no body. `?thread=` may name a conversation of the page's own, which gets a session of its own.
         """
         routes = APIRouter(tags=["behest"])
+        padlock, label = self._padlock, _LABEL
 
         async def behest_token(
             request: Request,
-            thread: str | None = Query(None, max_length=64, pattern=THREAD, description="A conversation of your own"),
-            _: Any = Security(self._bearer),
+            thread: str | None = label,
+            _: Any = padlock,
         ) -> Response:
             incoming = _incoming(request)
             headers = cross_origin(incoming, self.origins)
@@ -115,6 +120,7 @@ class BehestAuth(TokenExchange):
         described: dict[int | str, dict[str, Any]] = {
             status: {"model": Refusal, "description": said}
             for status, said in (
+                (400, "The thread has the wrong form"),
                 (401, "Nobody is signed in by this credential"),
                 (403, "It is good, and may not have a token here"),
                 (502, "The gateway refuses this app"),

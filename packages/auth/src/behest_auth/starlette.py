@@ -45,7 +45,7 @@ class SignedIn(BaseUser):
         return self.identity_of_provider.subject
 
 
-class Refused(AuthenticationError):
+class RefusedError(AuthenticationError):
     """A credential was sent and is no good; `problem` says why."""
 
     def __init__(self, problem: AuthError) -> None:
@@ -63,7 +63,7 @@ class Backend(AuthenticationBackend):
         """Verify the credential of a request; None when it has none.
 
         Raises:
-            Refused: It is no good.
+            RefusedError: It is no good.
         """
         verifier = self._exchange.verifier
         credential: Credential | None = None
@@ -75,13 +75,13 @@ class Backend(AuthenticationBackend):
             return None
         except AuthError as problem:
             tell(problem, credential)
-            raise Refused(problem) from problem
+            raise RefusedError(problem) from problem
         return AuthCredentials(["authenticated"]), SignedIn(identity)
 
 
 def on_error(_: HTTPConnection, problem: AuthenticationError) -> Response:
     """The answer to a request that `Backend` refuses."""
-    reply = refusal(problem.problem if isinstance(problem, Refused) else MissingCredentialError("no_credential"))
+    reply = refusal(problem.problem if isinstance(problem, RefusedError) else MissingCredentialError("no_credential"))
     return JSONResponse(reply.body, reply.status, reply.headers)
 
 

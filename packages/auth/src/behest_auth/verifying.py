@@ -143,7 +143,7 @@ class Provider(ABC):
     tier_claim: str | None = None
 
     def __init__(self, *, leeway: int, surroundings: Surroundings | None) -> None:
-        if isinstance(leeway, bool) or not isinstance(leeway, int) or not 0 <= leeway <= MAX_LEEWAY:
+        if type(leeway) is not int or not 0 <= leeway <= MAX_LEEWAY:
             raise ConfigError(f"leeway must be 0 to {MAX_LEEWAY} seconds, not {leeway!r}.")
         self.leeway = leeway
         self._surroundings = surroundings if surroundings is not None else Surroundings.shared()

@@ -55,7 +55,7 @@ class Auth0(SignedProvider):
             )
         all_domains = (domain, *domains)
         for one in all_domains:
-            if not isinstance(one, str) or not _DOMAIN.fullmatch(one):
+            if not _DOMAIN.fullmatch(one):
                 raise ConfigError(f"domain must be a host such as acme.eu.auth0.com, without https://, not {one!r}.")
         # The slash at the end is part of the issuer.
         self.issuers = tuple(f"https://{one}/" for one in all_domains)

@@ -96,9 +96,8 @@ class Clerk(SignedProvider):
         if claims.get("azp") not in self._parties:
             raise InvalidCredentialError("authorized_party", repr(claims.get("azp"))[:120])
         state = claims.get("sts", "active")
-        forbid(
-            state != "active" and not (state == "pending" and self._allow_pending), "pending_session", repr(state)[:40]
-        )
+        is_done = state == "active" or (state == "pending" and self._allow_pending)
+        forbid(not is_done, "pending_session", repr(state)[:40])
         forbid("act" in claims and not self._allow_impersonation, "impersonated")
         return replace(identity, session=session, email=text_of(claims, "email"))
 

@@ -1,4 +1,4 @@
-"""Any issuer of OpenID Connect or OAuth 2.0 whose access tokens are JWTs: Keycloak, Entra ID, Okta, Cognito, your own."""
+"""Any issuer of OpenID Connect or OAuth 2.0 whose access tokens are JWTs: Keycloak, Okta, your own."""
 
 from __future__ import annotations
 

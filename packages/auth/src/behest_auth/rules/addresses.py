@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from ..errors import ConfigError
@@ -45,7 +46,7 @@ def address(url: object, argument: str, *, allow_http: bool = False) -> str:
     return url
 
 
-def exact_origins(origins: object) -> tuple[str, ...]:
+def exact_origins(origins: Iterable[str]) -> tuple[str, ...]:
     """Take the origins of an app's pages, exactly as browsers write them.
 
     Raises:
@@ -54,13 +55,11 @@ def exact_origins(origins: object) -> tuple[str, ...]:
     >>> exact_origins(["https://app.acme.com", "http://localhost:5173"])
     ('https://app.acme.com', 'http://localhost:5173')
     """
-    listed: tuple[object, ...] = tuple(origins) if isinstance(origins, (list, tuple, set, frozenset)) else (origins,)
-    found: list[str] = []
-    for origin in listed:
-        if not isinstance(origin, str) or not _ORIGIN.fullmatch(origin):
+    found = [origins] if isinstance(origins, str) else list(origins)
+    for origin in found:
+        if not _ORIGIN.fullmatch(origin):
             raise ConfigError(
                 f"{origin!r} is no origin: write scheme, host and port as the browser does, such as "
                 "https://app.example.com, without a path. There are no wildcards."
             )
-        found.append(origin)
     return tuple(found)

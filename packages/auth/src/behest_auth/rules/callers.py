@@ -97,7 +97,7 @@ def claim_at(claims: Mapping[str, Any], path: Sequence[str]) -> object:
     """The value at a path of names, or None."""
     value: object = claims
     for name in path:
-        value = cast("Mapping[str, Any]", value).get(name) if isinstance(value, Mapping) else None
+        value = cast("Mapping[str, object]", value).get(name) if isinstance(value, Mapping) else None
     return value
 
 

@@ -53,14 +53,15 @@ def check_audience(claims: Claims, audience: str | None) -> None:
 
     >>> check_audience({"aud": ["https://api.acme.com", "https://acme.auth0.com/userinfo"]}, "https://api.acme.com")
     """
-    named: object = claims.get("aud")
+    named = cast("object", claims.get("aud"))
+    said = str(named)[:120]
     if audience is None:
         if named is not None:
-            raise InvalidCredentialError("audience", repr(named)[:120])
+            raise InvalidCredentialError("audience", said)
         return
     listed = cast("list[object]", named) if isinstance(named, list) else [named]
     if not all(isinstance(entry, str) for entry in listed) or audience not in listed:
-        raise InvalidCredentialError("audience", repr(named)[:120])
+        raise InvalidCredentialError("audience", said)
 
 
 def subject_of(claims: Claims, name: str = "sub") -> str:

@@ -108,7 +108,7 @@ def read_claims(opened: Opened) -> dict[str, Any]:
 
 def _verifies(algorithm: str, signed: bytes, key: Any, signature: bytes) -> bool:
     try:
-        return _algorithm(algorithm).verify(signed, key, signature)
+        return bool(_algorithm(algorithm).verify(signed, key, signature))
     except (jwt.PyJWTError, ValueError, TypeError):
         return False
 

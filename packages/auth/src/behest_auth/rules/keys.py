@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -22,6 +22,11 @@ MAX_KEYS = 32
 _RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 MIN_RSA_BITS = 2048
+_READERS: dict[str, Callable[[Any], object]] = {
+    "RSA": RSAAlgorithm.from_jwk,
+    "EC": ECAlgorithm.from_jwk,
+    "OKP": OKPAlgorithm.from_jwk,
+}
 ALGORITHMS = _RSA | frozenset(_CURVES.values()) | {"EdDSA"}
 """Every algorithm that a provider may be set up with: signatures that only the holder of a private key can make."""
 
@@ -134,12 +139,7 @@ def _read_key(fields: dict[str, Any]) -> VerificationKey | None:
     usable = isinstance(operations, list) and "verify" in cast("list[object]", operations)
     if "d" in fields or fields.get("use", "sig") != "sig" or not usable:
         return None
-    readers: dict[object, Any] = {
-        "RSA": RSAAlgorithm.from_jwk,
-        "EC": ECAlgorithm.from_jwk,
-        "OKP": OKPAlgorithm.from_jwk,
-    }
-    reader = readers.get(fields.get("kty") if isinstance(fields.get("kty"), str) else None)
+    reader = _READERS.get(str(fields.get("kty")))
     if reader is None:
         return None
     try:
