@@ -10,9 +10,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from ..support.issuer import Issuer
+from ..support.sign_ins import KINDS, Kind, rerouted
 from .apps import APPS, App
-from .issuer import Issuer
-from .kinds import KINDS, Kind, rerouted
 
 
 @pytest.fixture(autouse=True)
@@ -66,8 +66,8 @@ async def make_app(signing: dict[str, Any]) -> AsyncIterator[Callable[..., App]]
     """Makes an app: `make_app("flask", verifier, tier=...)`."""
     made: list[App] = []
 
-    def make(framework: str, verifier: Any, **options: Any) -> App:
-        made.append(APPS[framework](verifier, signing, **options))
+    def make(framework: str, verifier: Any, *, behest_options: dict[str, Any] | None = None, **options: Any) -> App:
+        made.append(APPS[framework](verifier, behest_options or signing, **options))
         return made[-1]
 
     yield make

@@ -16,8 +16,7 @@ from typing import Any
 
 import pytest
 
-from .apps import App
-from .issuer import (
+from ..support.issuer import (
     EC_KEY,
     ENCRYPTION_KEY,
     LEAKED_KEY,
@@ -29,7 +28,8 @@ from .issuer import (
     public_jwk,
     public_pem,
 )
-from .kinds import ABSENT, AUDIENCE, KINDS, PAGE, TENANT, Kind, assemble, base64url, rerouted, with_key
+from ..support.sign_ins import ABSENT, AUDIENCE, KINDS, PAGE, TENANT, Kind, assemble, base64url, rerouted, with_key
+from .apps import App
 
 EVERY = ("supabase", "clerk", "clerk-pem", "auth0", "auth0-rfc9068", "oidc")
 FETCHING = tuple(name for name in EVERY if name != "clerk-pem")

@@ -12,8 +12,8 @@ import pytest
 from behest_auth import Credential, InvalidCredentialError, UnavailableError
 from behest_auth.verifying import Provider
 
-from .issuer import RSA_KEY, Issuer, public_jwk, usual_keys
-from .kinds import KINDS, Kind, rerouted
+from ..support.issuer import RSA_KEY, Issuer, public_jwk, usual_keys
+from ..support.sign_ins import KINDS, Kind, rerouted
 
 FETCHING = ["supabase", "clerk", "auth0", "oidc"]
 

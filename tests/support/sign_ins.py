@@ -50,6 +50,7 @@ class Kind:
     Attributes:
         claims: Those of a good token that was made at a time.
         make: Makes the verifier, for an issuer on loopback, with further arguments.
+        env: The provider's own variables.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Kind:
     header: dict[str, Any]
     claims: Callable[[Issuer, int], dict[str, Any]]
     make: Callable[..., Provider]
+    env: Callable[[Issuer], dict[str, str]] = lambda _: {}
 
     def token(
         self,
@@ -153,16 +155,42 @@ def rerouted(issuer: Issuer, **clocks: Any) -> Surroundings:
     return Surroundings(Rerouted({TENANT: issuer.url, INSTANCE: issuer.url}), **clocks)
 
 
-def _make_oidc(issuer: Issuer, surroundings: Surroundings, **more: Any) -> Provider:
+def _clerk_env(issuer: Issuer) -> dict[str, str]:
+    host = base64.b64encode(INSTANCE.removeprefix("https://").encode() + b"$").decode()
+    return {"CLERK_PUBLISHABLE_KEY": f"pk_test_{host}", "CLERK_AUTHORIZED_PARTIES": f"{PAGE}, https://other.test"}
+
+
+def _auth0_env(issuer: Issuer) -> dict[str, str]:
+    return {"AUTH0_DOMAIN": TENANT.removeprefix("https://"), "AUTH0_AUDIENCE": AUDIENCE}
+
+
+def _oidc_env(issuer: Issuer) -> dict[str, str]:
+    _discoverable(issuer)
+    return {"OIDC_ISSUER": f"{issuer.url}/realms/main", "OIDC_AUDIENCE": AUDIENCE}
+
+
+def _discoverable(issuer: Issuer) -> str:
     url = f"{issuer.url}/realms/main"
     issuer.discovery = {"issuer": url, "jwks_uri": f"{url}/certs"}
-    return OIDC(url, AUDIENCE, surroundings=surroundings, **more)
+    return url
+
+
+def _make_oidc(issuer: Issuer, surroundings: Surroundings, **more: Any) -> Provider:
+    return OIDC(_discoverable(issuer), AUDIENCE, surroundings=surroundings, **more)
 
 
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("supabase", EC_KEY, "ES256", {}, _supabase, lambda i, s, **m: Supabase(i.url, surroundings=s, **m)),
+        Kind(
+            "supabase",
+            EC_KEY,
+            "ES256",
+            {},
+            _supabase,
+            lambda i, s, **m: Supabase(i.url, surroundings=s, **m),
+            lambda i: {"SUPABASE_URL": i.url},
+        ),
         Kind(
             "clerk",
             RSA_KEY,
@@ -170,6 +198,7 @@ KINDS = {
             {"cat": "cl_B7d4PD111AAA"},
             _clerk,
             lambda i, s, **m: Clerk(INSTANCE, [PAGE], surroundings=s, **m),
+            _clerk_env,
         ),
         Kind(
             "clerk-pem",
@@ -178,6 +207,7 @@ KINDS = {
             {"cat": "cl_B7d4PD111AAA"},
             _clerk,
             lambda i, s, **m: Clerk(INSTANCE, [PAGE], jwt_key=public_pem(RSA_KEY), surroundings=s, **m),
+            lambda i: {**_clerk_env(i), "CLERK_JWT_KEY": public_pem(RSA_KEY).replace("\n", "\\n")},
         ),
         Kind(
             "auth0",
@@ -186,6 +216,7 @@ KINDS = {
             {},
             _auth0,
             lambda i, s, **m: Auth0("acme.eu.auth0.com", AUDIENCE, surroundings=s, **m),
+            _auth0_env,
         ),
         Kind(
             "auth0-rfc9068",
@@ -194,8 +225,9 @@ KINDS = {
             {"typ": "at+jwt"},
             _auth0_rfc9068,
             lambda i, s, **m: Auth0("acme.eu.auth0.com", AUDIENCE, surroundings=s, **m),
+            _auth0_env,
         ),
-        Kind("oidc", RSA_KEY, "RS256", {}, _oidc, _make_oidc),
+        Kind("oidc", RSA_KEY, "RS256", {}, _oidc, _make_oidc, _oidc_env),
     )
 }
 """Every provider that is built, each way of it that has rules of its own."""

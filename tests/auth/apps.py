@@ -41,9 +41,20 @@ class App:
         return await self.ask("POST", PATH, [("Authorization", f"Bearer {token}")])
 
 
+def _asgi(app: Any, behest: AsyncBehest) -> App:
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+
+    async def close() -> None:
+        await client.aclose()
+        await behest.close()
+
+    return App(client.request, close)
+
+
 def fastapi_app(verifier: Verifier, signing: dict[str, Any], **options: Any) -> App:
     """With FastAPI."""
-    auth = for_fastapi.BehestAuth(verifier, AsyncBehest(**signing), **options)
+    behest = AsyncBehest(**signing)
+    auth = for_fastapi.BehestAuth(verifier, behest, **options)
     app = FastAPI()
     app.include_router(auth.router())
 
@@ -65,13 +76,13 @@ def fastapi_app(verifier: Verifier, signing: dict[str, Any], **options: Any) -> 
     async def caller(client: Any = speaking) -> dict[str, Any]:
         return {"user_id": client.user_id}
 
-    client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
-    return App(client.request, client.aclose)
+    return _asgi(app, behest)
 
 
 def starlette_app(verifier: Verifier, signing: dict[str, Any], **options: Any) -> App:
     """With Starlette."""
-    exchange = TokenExchange(verifier, AsyncBehest(**signing), **options)
+    behest = AsyncBehest(**signing)
+    exchange = TokenExchange(verifier, behest, **options)
 
     async def me(request: Request) -> JSONResponse:
         return JSONResponse({"subject": request.user.identity if request.user.is_authenticated else None})
@@ -87,14 +98,14 @@ def starlette_app(verifier: Verifier, signing: dict[str, Any], **options: Any) -
             middleware=[Middleware(AuthenticationMiddleware, backend=backend, on_error=for_starlette.on_error)],
         ),
     )
-    client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
-    return App(client.request, client.aclose)
+    return _asgi(app, behest)
 
 
 def flask_app(verifier: Verifier, signing: dict[str, Any], **options: Any) -> App:
     """With Flask."""
-    auth = for_flask.BehestAuth(verifier, Behest(**signing), **options)
-    app = Flask("tests")
+    behest = Behest(**signing)
+    auth = for_flask.BehestAuth(verifier, behest, **options)
+    app = Flask("tests.auth.apps", root_path=".")
     auth.init_app(app)
 
     @app.get("/me")
@@ -109,6 +120,7 @@ def flask_app(verifier: Verifier, signing: dict[str, Any], **options: Any) -> Ap
 
     async def close() -> None:
         client.close()
+        behest.close()
 
     return App(call, close)
 
