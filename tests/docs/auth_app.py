@@ -23,7 +23,7 @@ def auth_app(block: Block, place: Place) -> None:
     """It refuses whoever is not signed in, mints for whoever is, and its other routes answer no stranger."""
     assert any(f"from {name} import" in block.text for name in _FRAMEWORKS)
     if "Dev(" in block.text:
-        asyncio.run(_follow(_app_of(block, place, {"APP_ENV": "development"}), "dev-alice"))
+        asyncio.run(_follow(_names_of(block, place, {"APP_ENV": "development"}), "dev-alice"))
         return
     kind = _kind_of(block.text)
     issuer = Issuer()
@@ -31,7 +31,7 @@ def auth_app(block: Block, place: Place) -> None:
     usual = Surroundings.shared()
     try:
         Surroundings.share(rerouted(issuer))
-        asyncio.run(_follow(_app_of(block, place, kind.env(issuer)), kind.token(issuer)))
+        asyncio.run(_follow(_names_of(block, place, kind.env(issuer)), kind.token(issuer)))
     finally:
         Surroundings.share(usual)
         issuer.stop()
@@ -43,15 +43,25 @@ def _kind_of(text: str) -> Kind:
     return KINDS[named[1].lower()]
 
 
-def _app_of(block: Block, place: Place, env: dict[str, str]) -> Any:
+def _names_of(block: Block, place: Place, env: dict[str, str]) -> dict[str, Any]:
     names: dict[str, Any] = {"__name__": "app"}
     code = compile(block.text, block.name, "exec")
     with patch.dict("os.environ", {**place.env, **env}):
         exec(code, names)
-    return names["app"]
+    return names
 
 
-async def _follow(app: Any, token: str) -> None:
+async def _follow(names: dict[str, Any], token: str) -> None:
+    behest: Any = (names.get("auth") or names["exchange"]).behest
+    try:
+        await _ask(names["app"], token)
+    finally:
+        closing = behest.close()
+        if closing is not None:
+            await closing
+
+
+async def _ask(app: Any, token: str) -> None:
     if hasattr(app, "wsgi_app"):
         await asyncio.to_thread(_follow_blocking, app, token)
         return
