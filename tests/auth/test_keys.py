@@ -228,7 +228,7 @@ async def test_nobody_at_the_address_is_an_outage(issuer: Issuer, clock: Clock) 
     [
         {"issuer": "https://other.test"},
         {"jwks_uri": "http://192.0.2.1/keys"},
-        {"jwks_uri": "file:///etc/passwd"},
+        {"jwks_uri": "ftp://127.0.0.1/keys"},
         {"jwks_uri": None},
     ],
     ids=str,
