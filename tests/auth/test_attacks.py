@@ -253,6 +253,12 @@ PARTIES = [
     Attack("a user that is a number", claims(sub=42), "bad_claim"),
     Attack("a user that is a list", claims(sub=["ada"]), "bad_claim"),
     Attack("a user without end", claims(sub="x" * 5000), "bad_claim"),
+    Attack("jti is a number", claims(jti=1), "bad_claim"),
+    Attack("jti is null", claims(jti=None), "bad_claim"),
+    Attack("typ is a number", header(typ=1), "bad_header"),
+    Attack("the login is a number", claims(session_id=1), "bad_claim", kinds=("supabase",)),
+    Attack("the login is empty", claims(session_id=""), "bad_claim", kinds=("supabase",)),
+    Attack("the login is a list", claims(sid=["x"]), "bad_claim", kinds=(*CLERK, "oidc")),
     Attack("bound to a key", claims(cnf={"jkt": "x"}), "bound_token"),
     *(
         Attack(f"the user id {name!r}", claims(sub=name), "reserved_user_id", 403)

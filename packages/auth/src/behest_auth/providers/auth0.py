@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from ..errors import ConfigError, InvalidCredentialError
 from ..identity import Identity
-from ..rules.claims import Claims, refuse_machine, text_of
+from ..rules.claims import Claims, refuse_machine, session_of_login, text_of
 from ..rules.environment import required
 from ..rules.keys import KeySource
 from ..verifying import Surroundings
@@ -88,7 +88,7 @@ class Auth0(SignedProvider):
             refuse_machine(claims)
         return replace(
             identity,
-            session=text_of(claims, self._session_claim),
+            session=session_of_login(claims, self._session_claim),
             email=text_of(claims, "email"),
             email_verified=claims.get("email_verified") is True,
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import ConfigError, InvalidCredentialError
 from ..identity import Credential, Identity
-from ..rules.claims import Claims, check_audience, check_issuer, check_times, refuse_bound, subject_of
+from ..rules.claims import Claims, check_audience, check_issuer, check_times, check_types, refuse_bound, subject_of
 from ..rules.jws import Opened, check_signature, open_token, read_claims
 from ..rules.keys import ALGORITHMS, KeySource, VerificationKey
 from ..verifying import Got, Need, Provider, Steps, Surroundings, want_key
@@ -68,6 +68,7 @@ class SignedProvider(Provider):
     def _judge(self, opened: Opened, claims: dict[str, Any], issuer: str, now: int) -> Identity:
         """Everything that is said in a token whose signature is good."""
         expires_at = check_times(claims, now=now, leeway=self.leeway)
+        check_types(claims)
         check_issuer(claims, issuer)
         check_audience(claims, self._audience)
         refuse_bound(claims)

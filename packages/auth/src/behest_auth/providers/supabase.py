@@ -16,7 +16,7 @@ from ..errors import ConfigError, InvalidCredentialError, UnavailableError
 from ..identity import Credential, Identity
 from ..ports import Answer, Ask
 from ..rules.addresses import address
-from ..rules.claims import Claims, forbid, text_of
+from ..rules.claims import Claims, forbid, session_of_login, text_of
 from ..rules.environment import optional, required
 from ..rules.jws import open_token, read_claims
 from ..rules.keys import KeySource
@@ -116,7 +116,10 @@ class Supabase(SignedProvider):
         anonymous = claims.get("is_anonymous") is not False
         forbid(anonymous and not self._allow_anonymous, "anonymous_user")
         return replace(
-            identity, session=text_of(claims, "session_id"), email=text_of(claims, "email"), anonymous=anonymous
+            identity,
+            session=session_of_login(claims, "session_id"),
+            email=text_of(claims, "email"),
+            anonymous=anonymous,
         )
 
 

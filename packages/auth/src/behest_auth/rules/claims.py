@@ -34,6 +34,16 @@ def check_times(claims: Claims, *, now: int, leeway: int) -> int:
     return expires
 
 
+def check_types(claims: Claims) -> None:
+    """Check the types of what no rule asks for and other libraries refuse: `jti` (RFC 7519, section 4.1.7).
+
+    Raises:
+        InvalidCredentialError: `bad_claim`.
+    """
+    if "jti" in claims and not isinstance(claims["jti"], str):
+        raise InvalidCredentialError("bad_claim", "jti must be text")
+
+
 def check_issuer(claims: Claims, issuer: str) -> str:
     """Check who signed it, letter by letter.
 
@@ -77,9 +87,27 @@ def subject_of(claims: Claims, name: str = "sub") -> str:
 
 
 def text_of(claims: Claims, name: str | None) -> str | None:
-    """A claim that is text and not empty, or None."""
+    """A claim that is text and not empty, or None when it is missing, null or empty.
+
+    Raises:
+        InvalidCredentialError: `bad_claim`, when it is there and no text.
+    """
     value = claims.get(name) if name else None
-    return value if isinstance(value, str) and value else None
+    if value is not None and not isinstance(value, str):
+        raise InvalidCredentialError("bad_claim", f"{name} must be text")
+    return value or None
+
+
+def session_of_login(claims: Claims, name: str | None) -> str | None:
+    """The login that a token belongs to, or None when it does not say.
+
+    Raises:
+        InvalidCredentialError: `bad_claim`, when it says so and no login can be told from it.
+    """
+    session = text_of(claims, name)
+    if name is not None and claims.get(name) == "":
+        raise InvalidCredentialError("bad_claim", f"{name} is empty")
+    return session
 
 
 def refuse_bound(claims: Claims) -> None:

@@ -69,6 +69,8 @@ def open_token(token: str, algorithms: Collection[str], *, needs_key_id: bool = 
     refused = [name for name in _REFUSED if name in header]
     if refused:
         raise InvalidCredentialError("bad_header", f"{refused[0]} is not taken")
+    if not isinstance(header.get("typ", ""), str):
+        raise InvalidCredentialError("bad_header", "typ must be text")
     algorithm = header.get("alg")
     if not isinstance(algorithm, str) or algorithm not in algorithms:
         raise InvalidCredentialError("algorithm", repr(algorithm)[:40])
