@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from behest_auth import Credential, InvalidCredentialError, UnavailableError
+from behest_auth import Credential, InvalidCredentialError, UnavailableError, fetching
 from behest_auth.verifying import Provider
 
 from ..support.issuer import RSA_KEY, Issuer, public_jwk, usual_keys
@@ -209,6 +209,23 @@ async def test_without_keys_nobody_can_say_and_with_old_ones_it_goes_on_for_an_h
     issuer.override = None
     clock.seconds += 30
     await warm.averify(credential)
+
+
+@pytest.mark.parametrize("blocking", [False, True], ids=["async", "blocking"])
+async def test_an_issuer_that_does_not_answer_in_time_is_an_outage(
+    issuer: Issuer, clock: Clock, monkeypatch: pytest.MonkeyPatch, blocking: bool
+) -> None:
+    monkeypatch.setattr(fetching, "FETCH_SECONDS", 0.2)
+    kind = KINDS["supabase"]
+    verifier = kind.make(issuer, rerouted(issuer, monotonic=clock))
+    credential = Credential(kind.token(issuer))
+    issuer.gate.clear()
+
+    with pytest.raises(UnavailableError, match="keys_unavailable"):
+        verifier.verify(credential) if blocking else await verifier.averify(credential)
+    issuer.gate.set()
+    clock.seconds += 30
+    assert (await verifier.averify(credential)).subject
 
 
 async def test_nobody_at_the_address_is_an_outage(issuer: Issuer, clock: Clock) -> None:
