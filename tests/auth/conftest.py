@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -75,7 +76,25 @@ async def make_app(signing: dict[str, Any]) -> AsyncIterator[Callable[..., App]]
         await app.close()
 
 
+@pytest.fixture(scope="module")
+def kept_apps() -> Iterator[dict[tuple[str, str], App]]:
+    """Apps by framework and provider: reading a tenant's key for each test anew would take most of the time."""
+    kept: dict[tuple[str, str], App] = {}
+    yield kept
+    for app in kept.values():
+        asyncio.run(app.close())
+
+
 @pytest.fixture(params=sorted(APPS))
-def app(request: pytest.FixtureRequest, kind: Kind, shared_issuer: Issuer, make_app: Callable[..., App]) -> App:
+def app(
+    request: pytest.FixtureRequest,
+    kind: Kind,
+    shared_issuer: Issuer,
+    signing: dict[str, Any],
+    kept_apps: dict[tuple[str, str], App],
+) -> App:
     """An app for each provider and framework."""
-    return make_app(request.param, kind.make(shared_issuer, rerouted(shared_issuer)))
+    name = (request.param, kind.name)
+    if name not in kept_apps:
+        kept_apps[name] = APPS[request.param](kind.make(shared_issuer, rerouted(shared_issuer)), signing)
+    return kept_apps[name]
