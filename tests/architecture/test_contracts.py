@@ -38,6 +38,9 @@ PLANTED = [
     ("pure", "behest_protocol.sse", "socket", "behest_protocol.sse"),
     ("composition", "behest_gateway.serving", "behest_gateway.adapters.network", "behest_gateway.serving"),
     ("hot", "behest_gateway.http.data_api", "starlette.requests", "behest_gateway.http.data_api"),
+    ("packages", "behest_auth.exchange", "behest._version", "behest_auth.exchange"),
+    ("verifying", "behest_auth.providers.clerk", "httpx", "behest_auth.providers.clerk"),
+    ("judging", "behest_auth.rules.callers", "asyncio", "behest_auth.rules.callers"),
     ("front", "behest_gateway.adapters.network", "uvicorn", "behest_gateway.adapters.network"),
 ]
 

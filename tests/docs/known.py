@@ -14,7 +14,9 @@ from behest_gateway.settings import Settings, variable_of
 
 from .blocks import ROOT, read, tracked
 
-_VARIABLE = re.compile(r"\b(?:BEHEST|OPENAI|APP|SESSION)_[A-Z0-9_]+\b|\bPROVIDER_ENCRYPTION_KEY\b")
+_VARIABLE = re.compile(
+    r"\b(?:APP|AUTH0|BEHEST|CLERK|OIDC|OPENAI|SESSION|SUPABASE)_[A-Z0-9_]+\b|\bPROVIDER_ENCRYPTION_KEY\b"
+)
 
 
 @cache

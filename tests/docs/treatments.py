@@ -27,6 +27,7 @@ from behest_gateway.adapters.prices import read_overrides
 
 from ..support.processes import environment
 from ..templates.rendering import listening, serving
+from .auth_app import auth_app
 from .blocks import ROOT, Block
 from .known import command_problem, is_a_file_of_ours, sessions, settings, variables
 from .outputs import in_their_order, same_json, same_text
@@ -268,7 +269,13 @@ def _fake_rule(block: Block, place: Place) -> None:
 
 Check = Callable[[Block, Place], None]
 
-_BY_MARKER: dict[str, Check] = {"drawing": _drawing, "app": _app, "prices": _prices, "cut stream": _cut_stream}
+_BY_MARKER: dict[str, Check] = {
+    "drawing": _drawing,
+    "app": _app,
+    "auth app": auth_app,
+    "prices": _prices,
+    "cut stream": _cut_stream,
+}
 _BY_LANGUAGE: dict[str, Check] = {"nginx": _nginx, "ini": _unit, "env": _env, "jinja": _include}
 _BY_PLACE: dict[tuple[str, str], Check] = {("packages/fakes/README.md", "json"): _fake_rule}
 
@@ -297,7 +304,7 @@ def treatment_of(block: Block, before: Block | None) -> Treatment:
     Raises:
         UnknownBlockError: Nobody knows.
     """
-    runs = before is not None and before.language in ("python", "sh") and not before.marker.startswith("app")
+    runs = before is not None and before.language in ("python", "sh") and not before.marker.endswith("app")
     by_place = _BY_PLACE.get((block.document, block.language))
     if block.marker in _BY_MARKER:
         return Treatment(check=_BY_MARKER[block.marker])
