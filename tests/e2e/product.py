@@ -76,6 +76,10 @@ def running_shop(stack: Stack, folder: Path, *, origin: str | None = None, **set
         wanted = {"allowed_origins": [origin or url], "rpm_limit": 6000, "user_rpm_limit": 6000, **settings}
         body = {"tenant_id": stack.tenant_id, "name": folder.name, "settings": wanted}
         project_id: str = stack.manage("POST", "/v1/projects", body)["id"]
+        # The app's users have tiers, whose limits come before the project's.
+        wide = {"rpm_limit": wanted["user_rpm_limit"], "requests_per_day": 10**6, "tokens_per_day": 10**9}
+        for tier in ("free", "pro", "max"):
+            stack.manage("PUT", f"/v1/projects/{project_id}/tiers/{tier}", {"overrides": wide})
         key: str = stack.manage("POST", f"/v1/projects/{project_id}/keys", {"name": "app"})["key"]
         env = {"BEHEST_BASE_URL": stack.base_url, "BEHEST_KEY": key}
         with serving(app, listener, {**env, "APP_ENV": "development", "APP_NAME": "My chat"}):
