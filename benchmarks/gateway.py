@@ -167,7 +167,6 @@ def seed(port: int, admin: str) -> list[str]:
             "exp": now + _TOKEN_SECONDS,
             "jti": str(uuid.uuid4()),
             "sid": str(uuid.uuid4()),
-            "tier": "2",
         }
         tokens.append(jwt.encode(claims, private_key, algorithm="RS256", headers={"kid": key["kid"]}))
     return tokens
@@ -189,7 +188,11 @@ def audit(path: Path, running: Running) -> str:
     )
     others = next(connection.execute("select count(*) from ledger where state <> 'settled' or status <> 200"))[0]
     held = next(connection.execute("select count(*) from holds"))[0]
-    counted = next(connection.execute("select coalesce(sum(spent), 0) from counters"))[0]
+    counted = next(
+        connection.execute(
+            "select coalesce(sum(spent), 0) from counters join budgets on budgets.id = budget_id where unit = 'usd'"
+        )
+    )[0]
     connection.close()
     answers = running.answered
     expected = (answers, answers * wire.INPUT_TOKENS, answers * wire.OUTPUT_TOKENS, 0, 0, spent)

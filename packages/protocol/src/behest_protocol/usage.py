@@ -32,12 +32,12 @@ def _object(value: object) -> dict[str, Any] | None:
 
 
 def _count(source: dict[str, Any], name: str) -> int:
-    value = source.get(name)
+    value: object = source.get(name, 0)
+    if type(value) is int and 0 <= value <= MAX_TOKENS:  # a boolean is another type
+        return value
     if value is None:
         return 0
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_TOKENS:
-        raise ValueError(f"{name} is not a token count: {value!r}")
-    return value
+    raise ValueError(f"{name} is not a token count: {value!r}")
 
 
 def usage_from_openai(raw: object) -> Usage | None:

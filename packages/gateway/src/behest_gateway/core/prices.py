@@ -47,6 +47,7 @@ class PriceVector(Struct, frozen=True, kw_only=True):
         bands: In ascending order of `above`; the first is for 0.
         version: The price table, such as `genai-prices 0.2.3`.
         hash: SHA-256 over provider, model and bands, in hex.
+        most: The dearest rates over all bands, of input, output and the call; worked out from them.
     """
 
     provider: str
@@ -54,6 +55,13 @@ class PriceVector(Struct, frozen=True, kw_only=True):
     bands: tuple[Band, ...]
     version: str
     hash: str
+    most: tuple[int, int, int] = (0, 0, 0)
+
+    def __post_init__(self) -> None:
+        rates = [band.rates for band in self.bands]
+        into = max([max(each.input, each.cached_read, each.cache_write) for each in rates])
+        most = (into, max([each.output for each in rates]), max([each.per_call for each in rates]))
+        msgspec.structs.force_setattr(self, "most", most)
 
     def rates_for(self, input_tokens: int) -> Rates:
         """The rates of a call with that many input tokens."""
@@ -67,17 +75,17 @@ class PriceVector(Struct, frozen=True, kw_only=True):
     @property
     def dearest_input(self) -> int:
         """The most that a token of text can cost on its way in, femto-dollars."""
-        return max(max(b.rates.input, b.rates.cached_read, b.rates.cache_write) for b in self.bands)
+        return self.most[0]
 
     @property
     def dearest_output(self) -> int:
         """The most that a token of text can cost on its way out, femto-dollars."""
-        return max(b.rates.output for b in self.bands)
+        return self.most[1]
 
     @property
     def dearest_call(self) -> int:
         """The most that the call itself can cost, femto-dollars."""
-        return max(b.rates.per_call for b in self.bands)
+        return self.most[2]
 
 
 def vector_hash(provider: str, model: str, bands: tuple[Band, ...]) -> str:
