@@ -267,7 +267,7 @@ async def test_every_attempt_is_a_line_with_every_column_of_the_ledger(managemen
         "audio_output_tokens": "0", "images": "0", "calls": "1", "hold_usd": "0.00005", "cost_usd": "0.000002701",
         "currency": "USD", "price_version": "table 1", "price_hash": PLAIN.hash, "state": "settled", "status": "200",
         "error_code": "", "finish_reason": "", "latency_us": "1500000", "first_byte_us": "", "hold_tokens": "500",
-        "charged_tokens": "12", "budgets": "", "would_refuse": "",
+        "charged_tokens": "12", "budgets": "", "would_refuse": "", "guard": "",
     }  # fmt: skip
     assert (found[0]["user_id"], found[0]["session_id"], found[0]["thread_id"]) == ("'=1+1", "'@s", "t")
     assert (found[0]["project_id"], found[0]["tenant_id"], found[0]["api_key_id"]) == (project, "t", "k")

@@ -41,7 +41,7 @@ ATTEMPT_COLUMNS: dict[str, _Kind] = {
     "hold_usd": "usd", "cost_usd": "usd", "currency": "text", "price_version": "text", "price_hash": "text",
     "state": "text", "status": "count", "error_code": "text", "finish_reason": "text", "latency_us": "count",
     "first_byte_us": "count", "corrects_id": "text", "hold_tokens": "count", "charged_tokens": "count",
-    "budgets": "text", "would_refuse": "text",
+    "budgets": "text", "would_refuse": "text", "guard": "text",
 }  # fmt: skip
 """The ledger's columns in its order, with `user_id` for `user_ref` and dollars for nano-dollars."""
 

@@ -4,7 +4,8 @@ select
   api_key_id, session_id, thread_id, tier, byok, provider, model_asked, model, stream, input_tokens,
   cached_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, audio_input_tokens, audio_output_tokens,
   images, calls, hold_nano, cost_nano, currency, price_version, price_hash, state, status, error_code, finish_reason,
-  latency_us, first_byte_us, corrects_id, hold_tokens, charged_tokens, budgets, would_refuse
+  latency_us, first_byte_us, corrects_id, hold_tokens, charged_tokens, budgets, would_refuse,
+  guard
 from ledger left join users on users.id = ledger.user_ref
 where ledger.project_id = :project and started_at >= :from and started_at < :to
   and (started_at, attempt_id) > (:from, :after)
