@@ -17,6 +17,7 @@ import pytest
 from behest_gateway.adapters.memory import MemoryDirectory
 from behest_gateway.adapters.prices import PriceTable
 from behest_gateway.adapters.rates import MemoryRates
+from behest_gateway.core.bounds import FRAMING_TOKENS
 from behest_gateway.core.budgets import Amounts, Budget, BudgetSet, BudgetState
 from behest_gateway.core.clock import SystemClock
 from behest_gateway.core.errors import GatewayError
@@ -26,7 +27,7 @@ from behest_gateway.core.switches import Running, Switch
 from behest_gateway.core.threads import Conversation, Remembered
 from behest_gateway.pipeline import Exchange, Stages
 from behest_gateway.stages.admit.ports import Ask, Exhausted
-from behest_gateway.stages.admit.rules import FRAMING_TOKENS, amounts_of
+from behest_gateway.stages.admit.rules import amounts_of
 from behest_gateway.stages.admit.stage import Admit
 from behest_gateway.stages.authenticate.stage import Authenticate
 from behest_gateway.stages.compose.stage import Recall
@@ -155,7 +156,7 @@ class World:
         clock = SystemClock()
         provider = Provider(name="openai", base_url="http://provider/v1", api_key="sk", official=False)
         stages = Stages(
-            door=Door(directory, self.rates, "localhost", FRAMING_TOKENS),
+            door=Door(directory, self.rates, "localhost"),
             authenticate=Authenticate(directory, clock, frozenset({"behest"})),
             recall=Recall(self),
             route=Route(directory, PriceTable(clock, {}), provider),

@@ -47,7 +47,6 @@ from behest_gateway.mint.actions import Minter
 from behest_gateway.mint.signing import MintingKeys
 from behest_gateway.pipeline import Stages
 from behest_gateway.settings import Settings
-from behest_gateway.stages.admit.rules import FRAMING_TOKENS
 from behest_gateway.stages.admit.stage import Admit
 from behest_gateway.stages.authenticate.stage import Authenticate
 from behest_gateway.stages.compose.stage import Recall
@@ -144,7 +143,7 @@ def build(settings: Settings) -> Gateway:
     running = Running()
     directory.on_kill(running.stop)
     stages = Stages(
-        door=Door(directory, MemoryRates(), settings.base_domain, FRAMING_TOKENS),
+        door=Door(directory, MemoryRates(), settings.base_domain),
         authenticate=authenticate,
         recall=Recall(threads),
         route=Route(directory, prices, provider),

@@ -234,7 +234,7 @@ def _theorem(price: PriceVector, limits: tuple[int, ...], steps: list[Ask | int]
         else:
             routed = _routed(step, project, price)
             plan = routed.plans[0]
-            ask = admit_rules.ask_for(routed, plan, project.settings, 60)
+            ask = admit_rules.ask_for(routed, plan, 60)
             entry = entry_of(routed, plan)
             mine = project.budgets.of(entry, plan.model)
             claims = tuple((b, b.subject_of(USERS[step.user], None, None, None)) for b in mine)

@@ -4,10 +4,8 @@ A provider bills a call at most
 
     tokens of input x dearest input rate + limit of output x dearest output rate x choices + price of the call
 
-if it honours the limit and the price table is right. The tokens of a text are at most its UTF-8 bytes, for every
-byte-level tokenizer, and the JSON that carries a message is longer than the tokens that frame it. So the length of the
-JSON bounds the input, whatever the text, and the bound needs no tokenizer. What it cannot bound (pictures, files,
-hosted tools, a dearer service tier) is refused while a budget is in force.
+if it honours the limit and the price table is right. The tokens are bounded in `core.bounds`, without a tokenizer. What
+that cannot bound (pictures, files, hosted tools, a dearer service tier) is refused while a budget is in force.
 """
 
 from __future__ import annotations
@@ -16,17 +14,14 @@ from typing import Any, cast
 
 from behest_protocol.money import usd_from_nano, usd_text
 
+from behest_gateway.core.bounds import token_bound
 from behest_gateway.core.budgets import Amounts, Budget, budget_facts
 from behest_gateway.core.clock import iso
 from behest_gateway.core.counters import Left
 from behest_gateway.core.errors import GatewayError, invalid
 from behest_gateway.core.exchange import Plan, Routed
 from behest_gateway.core.prices import FEMTO_PER_NANO, nano_from_femto
-from behest_gateway.core.snapshot import ProjectSettings
 from behest_gateway.stages.admit.ports import Ask, Exhausted
-
-FRAMING_TOKENS = 32
-"""Tokens that a provider adds around a conversation, beyond those that the JSON of its messages already outweighs."""
 
 _UNBOUNDED_FIELDS = (
     "audio",
@@ -91,19 +86,17 @@ def uncovered(routed: Routed, plan: Plan) -> GatewayError | None:
     )
 
 
-def ask_for(routed: Routed, plan: Plan, settings: ProjectSettings, seconds: int) -> Ask:
+def ask_for(routed: Routed, plan: Plan, seconds: int) -> Ask:
     """The most that an attempt can cost, by the length of what is sent."""
-    composed = routed.guarded.composed
-    tokens = composed.max_tokens or settings.max_output_tokens
-    input_tokens = len(plan.payload) + FRAMING_TOKENS
+    identified, bound = routed.guarded.composed.identified, token_bound(routed, plan)
     return Ask(
-        fixed_femto=input_tokens * plan.price.dearest_input + plan.price.dearest_call,
-        token_femto=plan.price.dearest_output * composed.choices,
-        input_tokens=input_tokens,
-        choices=composed.choices,
-        max_tokens=tokens,
-        min_tokens=min(tokens, settings.min_output_tokens),
-        most_nano=composed.identified.call.most_nano,
+        fixed_femto=bound.input * plan.price.dearest_input + plan.price.dearest_call,
+        token_femto=plan.price.dearest_output * bound.choices,
+        input_tokens=bound.input,
+        choices=bound.choices,
+        max_tokens=bound.output,
+        min_tokens=min(bound.output, identified.policy.settings.min_output_tokens),
+        most_nano=identified.call.most_nano,
         seconds=seconds,
         price=plan.price,
     )

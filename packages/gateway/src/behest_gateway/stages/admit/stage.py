@@ -38,7 +38,7 @@ class Admit:
             refusal = rules.uncovered(routed, plan)
             if refusal is not None:
                 raise refusal
-        ask = rules.ask_for(routed, plan, policy.settings, self._seconds)
+        ask = rules.ask_for(routed, plan, self._seconds)
         hold = await self._holds.reserve(entry, ask, budgets)
         if isinstance(hold, Exhausted):
             raise rules.exhausted_refusal(hold, policy.tier, call.most_nano)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from behest_gateway.core.errors import GatewayError
-from behest_gateway.core.exchange import Identified, Plan, Routed
+from behest_gateway.core.exchange import Identified
 from behest_gateway.core.snapshot import ProjectSettings
 from behest_gateway.core.switches import Switches, killed_refusal, switch_for_caller
 from behest_gateway.stages.door.ports import Rate, Refused, Scope
@@ -71,17 +71,6 @@ def token_rates_of(identified: Identified) -> tuple[Rate, ...]:
     if limits.tpm_limit is not None:
         rates += (Rate("project", "tokens", ("project tokens", caller.project_id), limits.tpm_limit),)
     return rates
-
-
-def most_tokens(routed: Routed, plan: Plan, framing: int) -> int:
-    """The most tokens that an attempt can use, by the bound that money is held by.
-
-    Args:
-        framing: Tokens that a provider adds around a conversation.
-    """
-    composed = routed.guarded.composed
-    output = composed.max_tokens or limits_of(composed.identified).max_output_tokens
-    return len(plan.payload) + framing + output * composed.choices
 
 
 _WHOSE: dict[Scope, str] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from behest_gateway.core.bounds import token_bound
 from behest_gateway.core.errors import GatewayError
 from behest_gateway.core.exchange import Addressed, Call, Entered, Identified, Plan, Routed
 from behest_gateway.core.snapshot import Directory
@@ -16,14 +17,12 @@ class Door:
 
     Args:
         base_domain: A host `{slug}.{base_domain}` addresses the project of that slug.
-        framing: Tokens that a provider adds around a conversation, at most.
     """
 
-    def __init__(self, directory: Directory, rates: Rates, base_domain: str, framing: int = 0) -> None:
+    def __init__(self, directory: Directory, rates: Rates, base_domain: str) -> None:
         self._directory = directory
         self._rates = rates
         self._base_domain = base_domain
-        self._framing = framing
 
     def address(self, call: Call) -> Addressed:
         """Find the project that the host names, if it names one.
@@ -80,7 +79,7 @@ class Door:
         rates = rules.token_rates_of(routed.guarded.composed.identified)
         if not rates:
             return
-        tokens = rules.most_tokens(routed, plan, self._framing)
+        tokens = token_bound(routed, plan).total
         refused = visit.weigh(rates, tokens)
         if refused is not None:
             raise rules.rate_refusal(refused, tokens)
