@@ -8,14 +8,17 @@ many dollars, at one dollar each. Added up, `EffectiveCost` is `cost_nano` to th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
-from msgspec import UNSET, Struct, json
+from behest_protocol.usage import Usage
+from msgspec import Struct, json
+from msgspec.structs import astuple, replace
 
 from behest_gateway.control.cells import safe
 from behest_gateway.core.clock import iso
-from behest_gateway.core.prices import FEMTO_PER_NANO, Rates
+from behest_gateway.core.prices import FEMTO_PER_NANO, Parts, PriceVector, Rates, parts_of
 
 FOCUS_COLUMNS = (
     "BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd",
@@ -31,36 +34,15 @@ FOCUS_COLUMNS = (
 
 FEMTO_PER_USD = 10**15
 _TOKENS, _REQUESTS = "Tokens", "Requests"
+_NO_USAGE = Usage()
 
 
-class Quantities(Struct, frozen=True, kw_only=True):
-    """What was used, each token counted once, by what it is."""
+class Charged(Struct, frozen=True, kw_only=True):
+    """What charges need of a row of the ledger."""
 
-    text_input: int
-    cached_read: int
-    cache_write: int
-    audio_input: int
-    cached_audio: int
-    written_audio: int
-    text_output: int
-    audio_output: int
-    requests: int
-
-
-class Charges(Struct, frozen=True, kw_only=True):
-    """The attempts of one day that were charged alike.
-
-    Attributes:
-        starts_at: The day of UTC, in microseconds since 1970; `ends_at` is the next one.
-        above: The band of the price: it holds for inputs longer than this.
-        rates: None when they are not known, or when the charge was not made from them.
-        cost_nano: What the ledger says, nano-dollars.
-    """
-
-    starts_at: int
-    ends_at: int
     provider: str
     model: str
+    user_ref: int
     user_id: str | None
     tier: str | None
     api_key_id: str | None
@@ -68,9 +50,29 @@ class Charges(Struct, frozen=True, kw_only=True):
     state: str
     price_version: str
     price_hash: str
+    usage: Usage
+    cost_nano: int
+
+
+class Charges(Struct, frozen=True, kw_only=True):
+    """The attempts of one day that were charged alike.
+
+    Attributes:
+        starts_at: The day of UTC, in microseconds since 1970; `ends_at` is the next one.
+        row: What they have in common, without what they used and cost.
+        above: The band of the price: it holds for inputs longer than this.
+        rates: None when they are not known.
+        parts: What was used, each token counted once, by what it is.
+        cost_nano: What the ledger says, nano-dollars.
+    """
+
+    starts_at: int
+    ends_at: int
+    row: Charged
     above: int
     rates: Rates | None
-    used: Quantities
+    parts: Parts
+    requests: int
     cost_nano: int
 
 
@@ -93,10 +95,45 @@ class _Line(Struct, frozen=True, kw_only=True):
     is_consumed: bool = False
 
 
+def charges_of(
+    rows: Iterable[Charged], prices: Mapping[str, PriceVector], starts_at: int, ends_at: int
+) -> list[Charges]:
+    """Add up what was charged alike in a stretch of time, in an order that does not depend on that of the rows."""
+    sums: dict[tuple[Charged, int], list[int]] = {}
+    for row in rows:
+        price = prices.get(row.price_hash)
+        alike = replace(row, usage=_NO_USAGE, cost_nano=0)
+        key = alike, price.band_for(row.usage.input).above if price is not None else 0
+        amounts = (*astuple(parts_of(row.usage)), 1, row.cost_nano)
+        known = sums.get(key)
+        sums[key] = list(amounts) if known is None else [a + b for a, b in zip(known, amounts, strict=True)]
+    found: list[Charges] = []
+    for (row, above), (*parts, requests, cost_nano) in sorted(sums.items(), key=_place):
+        price = prices.get(row.price_hash)
+        found.append(
+            Charges(
+                starts_at=starts_at,
+                ends_at=ends_at,
+                row=row,
+                above=above,
+                rates=price.band_for(above + 1).rates if price is not None else None,  # the band that begins there
+                parts=Parts(**dict(zip(Parts.__struct_fields__, parts, strict=True))),
+                requests=requests,
+                cost_nano=cost_nano,
+            )
+        )
+    return found
+
+
+def _place(each: tuple[tuple[Charged, int], list[int]]) -> list[tuple[bool, Any]]:
+    (row, above), _ = each
+    return [(value is not None, value) for value in (*astuple(row), above)]
+
+
 def focus_rows(owner: Owner, charges: Charges) -> Iterator[dict[str, str]]:
     """The rows of charges, by column, as text: one for each meter that counted, and one for the rounding."""
     common = _common(owner, charges)
-    details = json.encode({"x_PriceVersion": charges.price_version, "x_InputAbove": charges.above}).decode()
+    details = json.encode({"x_PriceVersion": charges.row.price_version, "x_InputAbove": charges.above}).decode()
     for line in _lines(charges):
         yield {**common, **_priced(charges, line, details)}
 
@@ -114,9 +151,9 @@ def usd_from_femto(femto: int) -> str:
 
 def _lines(charges: Charges) -> Iterator[_Line]:
     cost = charges.cost_nano * FEMTO_PER_NANO
-    rates, used = charges.rates, charges.used
-    if charges.state != "settled" or rates is None:
-        meter = "unpriced" if charges.state == "settled" else charges.state
+    rates, parts = charges.rates, charges.parts
+    if charges.row.state != "settled" or rates is None:
+        meter = "unpriced" if charges.row.state == "settled" else charges.row.state
         if cost:
             yield _Line(
                 meter=meter, what=_WITHOUT_TOKENS.get(meter, meter), femto=cost, unit_femto=FEMTO_PER_USD,
@@ -125,21 +162,21 @@ def _lines(charges: Charges) -> Iterator[_Line]:
         return
     rest = cost
     for meter, what, quantity, rate, unit in (
-        ("input-tokens", "Input tokens", used.text_input, rates.input, _TOKENS),
-        ("cached-input-tokens", "Input tokens read from the cache", used.cached_read, rates.cached_read, _TOKENS),
-        ("cache-write-tokens", "Input tokens written to the cache", used.cache_write, rates.cache_write, _TOKENS),
-        ("audio-input-tokens", "Input tokens of audio", used.audio_input, rates.audio_input, _TOKENS),
-        ("cached-audio-tokens", "Audio read from the cache", used.cached_audio, _cached_audio(rates), _TOKENS),
+        ("input-tokens", "Input tokens", parts.text, rates.input, _TOKENS),
+        ("cached-input-tokens", "Input tokens read from the cache", parts.cached_text, rates.cached_read, _TOKENS),
+        ("cache-write-tokens", "Input tokens written to the cache", parts.written_text, rates.cache_write, _TOKENS),
+        ("audio-input-tokens", "Input tokens of audio", parts.audio, rates.audio_input, _TOKENS),
+        ("cached-audio-tokens", "Audio read from the cache", parts.cached_audio, rates.cached_audio_read, _TOKENS),
         (
             "cache-write-audio-tokens",
             "Audio written to the cache",
-            used.written_audio,
-            max(rates.cache_write, rates.audio_input),
+            parts.written_audio,
+            rates.cache_write_audio,
             _TOKENS,
         ),
-        ("output-tokens", "Output tokens", used.text_output, rates.output, _TOKENS),
-        ("audio-output-tokens", "Output tokens of audio", used.audio_output, rates.audio_output, _TOKENS),
-        ("requests", "Requests", used.requests if rates.per_call else 0, rates.per_call, _REQUESTS),
+        ("output-tokens", "Output tokens", parts.text_out, rates.output, _TOKENS),
+        ("audio-output-tokens", "Output tokens of audio", parts.audio_out, rates.audio_output, _TOKENS),
+        ("requests", "Requests", charges.requests if rates.per_call else 0, rates.per_call, _REQUESTS),
     ):
         if quantity:
             rest -= quantity * rate
@@ -149,10 +186,6 @@ def _lines(charges: Charges) -> Iterator[_Line]:
             )  # fmt: skip
     if rest:
         yield _Line(meter="rounding", what="Rounding up to a nano-dollar for each request", femto=rest)
-
-
-def _cached_audio(rates: Rates) -> int:
-    return rates.cached_read if rates.cached_audio is UNSET else rates.cached_audio
 
 
 _WITHOUT_TOKENS = {
@@ -167,22 +200,22 @@ def _common(owner: Owner, charges: Charges) -> dict[str, str]:
     day = datetime.fromtimestamp(charges.starts_at // 1_000_000, UTC)
     month_starts = day.replace(day=1, hour=0, minute=0, second=0)
     next_month = month_starts.replace(year=day.year + day.month // 12, month=day.month % 12 + 1)
-    provider = safe(charges.provider)
-    tags = {"user": charges.user_id, "tier": charges.tier, "api_key": charges.api_key_id}
+    provider = safe(charges.row.provider)
+    tags = {"user": charges.row.user_id, "tier": charges.row.tier, "api_key": charges.row.api_key_id}
     return {
         "BillingAccountId": safe(owner.tenant_id),
         "BillingAccountName": safe(owner.tenant_name),
         "BillingCurrency": "USD",
         "BillingPeriodEnd": f"{next_month:%Y-%m-%dT%H:%M:%SZ}",
         "BillingPeriodStart": f"{month_starts:%Y-%m-%dT%H:%M:%SZ}",
-        "ChargeClass": "Correction" if charges.state == "corrected" else "",
+        "ChargeClass": "Correction" if charges.row.state == "corrected" else "",
         "ChargeFrequency": "Usage-Based",
         "ChargePeriodEnd": iso(charges.ends_at),
         "ChargePeriodStart": iso(charges.starts_at),
         "HostProviderName": provider,
         "InvoiceIssuerName": provider,
-        "ResourceId": safe(f"{charges.provider}/{charges.model}"),
-        "ResourceName": safe(charges.model),
+        "ResourceId": safe(f"{charges.row.provider}/{charges.row.model}"),
+        "ResourceName": safe(charges.row.model),
         "ResourceType": "Model",
         "ServiceCategory": "AI and Machine Learning",
         "ServiceName": provider,
@@ -192,13 +225,13 @@ def _common(owner: Owner, charges: Charges) -> dict[str, str]:
         "SubAccountName": safe(owner.project_name),
         "SubAccountType": "Project",
         "Tags": json.encode({name: value for name, value in tags.items() if value is not None}).decode(),
-        "x_ApiKeyId": safe(charges.api_key_id or ""),
-        "x_Byok": "true" if charges.byok else "false",
-        "x_PriceHash": safe(charges.price_hash),
-        "x_PriceVersion": safe(charges.price_version),
-        "x_State": charges.state,
-        "x_Tier": safe(charges.tier or ""),
-        "x_UserId": safe(charges.user_id or ""),
+        "x_ApiKeyId": safe(charges.row.api_key_id or ""),
+        "x_Byok": "true" if charges.row.byok else "false",
+        "x_PriceHash": safe(charges.row.price_hash),
+        "x_PriceVersion": safe(charges.row.price_version),
+        "x_State": charges.row.state,
+        "x_Tier": safe(charges.row.tier or ""),
+        "x_UserId": safe(charges.row.user_id or ""),
     }
 
 
@@ -206,9 +239,9 @@ def _priced(charges: Charges, line: _Line, details: str) -> dict[str, str]:
     cost = usd_from_femto(line.femto)
     row = {
         # The provider bills the owner of the key, so this gateway's operator bills nothing for it.
-        "BilledCost": "0" if charges.byok else cost,
+        "BilledCost": "0" if charges.row.byok else cost,
         "ChargeCategory": "Adjustment" if line.unit_femto is None else "Usage",
-        "ChargeDescription": safe(f"{line.what} ({charges.model})"),
+        "ChargeDescription": safe(f"{line.what} ({charges.row.model})"),
         "ContractedCost": cost,
         "EffectiveCost": cost,
         "ListCost": cost,
@@ -216,7 +249,7 @@ def _priced(charges: Charges, line: _Line, details: str) -> dict[str, str]:
     }
     if line.unit_femto is None:
         return row
-    sku = f"{charges.provider}/{charges.model}"
+    sku = f"{charges.row.provider}/{charges.row.model}"
     band = f"/above-{charges.above}" if charges.above else ""
     price = usd_from_femto(line.unit_femto)
     row |= {
@@ -228,7 +261,7 @@ def _priced(charges: Charges, line: _Line, details: str) -> dict[str, str]:
         "SkuId": safe(sku),
         "SkuMeter": line.meter,
         "SkuPriceDetails": details,
-        "SkuPriceId": safe(f"{sku}/{line.meter}/{charges.price_hash[:16]}{band}"),
+        "SkuPriceId": safe(f"{sku}/{line.meter}/{charges.row.price_hash[:16]}{band}"),
     }
     if line.is_consumed:
         row |= {"ConsumedQuantity": line.quantity, "ConsumedUnit": line.unit}

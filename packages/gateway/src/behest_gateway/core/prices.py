@@ -32,6 +32,16 @@ class Rates(Struct, frozen=True, kw_only=True):
     per_call: int = 0
     cached_audio: int | UnsetType = UNSET
 
+    @property
+    def cached_audio_read(self) -> int:
+        """For audio that was read from the cache, whether or not it has a price of its own."""
+        return self.cached_read if self.cached_audio is UNSET else self.cached_audio
+
+    @property
+    def cache_write_audio(self) -> int:
+        """For audio that was written to the cache: no provider names it, so the dearer of the two."""
+        return max(self.cache_write, self.audio_input)
+
 
 class Band(Struct, frozen=True, kw_only=True):
     """Rates that hold for a call whose input is longer than `above` tokens; they then hold for all of its tokens."""
@@ -63,14 +73,18 @@ class PriceVector(Struct, frozen=True, kw_only=True):
         most = (into, max([each.output for each in rates]), max([each.per_call for each in rates]))
         msgspec.structs.force_setattr(self, "most", most)
 
-    def rates_for(self, input_tokens: int) -> Rates:
-        """The rates of a call with that many input tokens."""
-        chosen = self.bands[0].rates
+    def band_for(self, input_tokens: int) -> Band:
+        """The band of a call with that many input tokens."""
+        chosen = self.bands[0]
         for band in self.bands[1:]:
             if input_tokens <= band.above:
                 break
-            chosen = band.rates
+            chosen = band
         return chosen
+
+    def rates_for(self, input_tokens: int) -> Rates:
+        """The rates of a call with that many input tokens."""
+        return self.band_for(input_tokens).rates
 
     @property
     def dearest_input(self) -> int:
@@ -143,9 +157,9 @@ def cost_nano(usage: Usage, price: PriceVector) -> int:
     femto = (
         parts.text * rates.input
         + parts.cached_text * rates.cached_read
-        + parts.cached_audio * (rates.cached_read if rates.cached_audio is UNSET else rates.cached_audio)
+        + parts.cached_audio * rates.cached_audio_read
         + parts.written_text * rates.cache_write
-        + parts.written_audio * max(rates.cache_write, rates.audio_input)
+        + parts.written_audio * rates.cache_write_audio
         + parts.audio * rates.audio_input
         + parts.text_out * rates.output
         + parts.audio_out * rates.audio_output

@@ -6,17 +6,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import msgspec
-
+from behest_gateway.adapters.sql.booked import price_vectors, usage_of
 from behest_gateway.adapters.sql.database import Database
 from behest_gateway.adapters.sql.queries import load
 from behest_gateway.control.analytics import Period
 from behest_gateway.control.exporting import AttemptRow, Place
-from behest_gateway.control.focus import Charges, Quantities
-from behest_gateway.core.prices import Band, Rates
+from behest_gateway.control.focus import Charged, Charges, charges_of
 
 _SQL = load("exports")
-_bands = msgspec.json.Decoder(tuple[Band, ...])
 
 
 class SqlExports:
@@ -27,32 +24,27 @@ class SqlExports:
 
     async def attempts(self, period: Period, after: Place, limit: int) -> list[AttemptRow]:
         values = {**_span(period), "from": after.started_at, "after": after.attempt_id, "limit": limit}
-        (rows,) = await asyncio.to_thread(self._read, values, "attempts")
-        return rows
+        return await asyncio.to_thread(self._read, values, "attempts")
 
     async def next_start(self, period: Period) -> int | None:
-        ((row,),) = await asyncio.to_thread(self._read, _span(period), "next_start")
-        at: int | None = row[0]
-        return at
+        [(at,)] = await asyncio.to_thread(self._read, _span(period), "next_start")
+        return at if at is None else int(at)
 
     async def charges(self, period: Period) -> list[Charges]:
         return await asyncio.to_thread(self._charges, period)
 
     def _charges(self, period: Period) -> list[Charges]:
-        rows, vectors = self._read(_span(period), "charges", "prices")
-        named = {row[8] for row in rows}
-        rates = {
-            (price_hash, band.above): band.rates
-            for price_hash, vector in vectors
-            if price_hash in named
-            for band in _bands.decode(vector)
-        }
-        return [_charged(period, row, rates) for row in rows]
-
-    def _read(self, values: dict[str, Any], *names: str) -> list[list[tuple[Any, ...]]]:
         connection = self._database.reader()
         try:
-            return [list(connection.execute(_SQL[name], values)) for name in names]
+            rows = map(_charged, connection.execute(_SQL["charged"], _span(period)))
+            return charges_of(rows, price_vectors(connection), period.starts_at, period.ends_at)
+        finally:
+            connection.close()
+
+    def _read(self, values: dict[str, Any], name: str) -> list[tuple[Any, ...]]:
+        connection = self._database.reader()
+        try:
+            return list(connection.execute(_SQL[name], values))
         finally:
             connection.close()
 
@@ -61,17 +53,15 @@ def _span(period: Period) -> dict[str, Any]:
     return {"project": period.project_id, "from": period.starts_at, "to": period.ends_at}
 
 
-def _charged(period: Period, row: tuple[Any, ...], rates: dict[tuple[str, int], Rates]) -> Charges:
+def _charged(row: tuple[Any, ...]) -> Charged:
     (
-        provider, model, user_id, tier, api_key_id, byok, state, price_version, price_hash, above, text_input,
-        cached_read, cache_write, audio_input,
-        cached_audio, written_audio, text_output, audio_output, requests, cost_nano,
+        provider, model, user_ref, user_id, tier, api_key_id, byok, state, price_version, price_hash, *tokens,
+        cost_nano,
     ) = row  # fmt: skip
-    return Charges(
-        starts_at=period.starts_at,
-        ends_at=period.ends_at,
+    return Charged(
         provider=provider,
         model=model,
+        user_ref=user_ref,
         user_id=user_id,
         tier=tier,
         api_key_id=api_key_id,
@@ -79,18 +69,6 @@ def _charged(period: Period, row: tuple[Any, ...], rates: dict[tuple[str, int], 
         state=state,
         price_version=price_version,
         price_hash=price_hash,
-        above=above,
-        rates=rates.get((price_hash, above)),
-        used=Quantities(
-            text_input=text_input,
-            cached_read=cached_read,
-            cache_write=cache_write,
-            audio_input=audio_input,
-            cached_audio=cached_audio,
-            written_audio=written_audio,
-            text_output=text_output,
-            audio_output=audio_output,
-            requests=requests,
-        ),
+        usage=usage_of(tokens),
         cost_nano=cost_nano,
     )

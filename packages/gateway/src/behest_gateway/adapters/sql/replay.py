@@ -10,16 +10,15 @@ from typing import Any
 
 import apsw
 import msgspec
-from behest_protocol.usage import Usage
 
+from behest_gateway.adapters.sql.booked import price_vectors, usage_of
 from behest_gateway.adapters.sql.database import DatabaseError
 from behest_gateway.adapters.sql.queries import load
 from behest_gateway.adapters.sql.verify import open_to_read
 from behest_gateway.control.caps import Past
-from behest_gateway.core.prices import Band, PriceVector
+from behest_gateway.core.prices import PriceVector
 
 _SQL = load("replay")
-_bands = msgspec.json.Decoder(tuple[Band, ...])
 
 
 class History:
@@ -35,12 +34,7 @@ class History:
 
     def prices(self) -> dict[str, PriceVector]:
         """Every price vector that was charged by, by its hash."""
-        return {
-            price_hash: PriceVector(
-                provider=provider, model=model, bands=_bands.decode(vector), version=version, hash=price_hash
-            )
-            for price_hash, version, provider, model, vector in self._connection.execute(_SQL["prices"])
-        }
+        return price_vectors(self._connection)
 
     def rows(self, project_id: str | None, starts_at: int, ends_at: int) -> Iterator[Past]:
         """The rows of a span, of one project or of all, in the order in which their requests came."""
@@ -68,8 +62,7 @@ def history(directory: Path) -> Generator[History]:
 def _row(values: tuple[Any, ...]) -> Past:
     (
         attempt, started_at, tenant_id, project_id, project, user_ref, user_id, api_key_id, session_id, thread_id,
-        tier, provider, model, input_, output, cached_read, cache_write, reasoning, audio_input, audio_output,
-        cost_nano, charged_tokens, price_hash, state,
+        tier, provider, model, *tokens, cost_nano, charged_tokens, price_hash, state,
     ) = values  # fmt: skip
     return Past(
         attempt=attempt,
@@ -85,15 +78,7 @@ def _row(values: tuple[Any, ...]) -> Past:
         tier=tier,
         provider=provider,
         model=model,
-        usage=Usage(
-            input=input_,
-            output=output,
-            cached_read=cached_read,
-            cache_write=cache_write,
-            reasoning=reasoning,
-            audio_input=audio_input,
-            audio_output=audio_output,
-        ),
+        usage=usage_of(tokens),
         cost_nano=cost_nano,
         charged_tokens=charged_tokens,
         price_hash=price_hash,

@@ -8,9 +8,9 @@ from typing import Any
 
 import apsw
 import msgspec
-from behest_protocol.usage import Usage
 
 from behest_gateway.adapters.sql import rollups
+from behest_gateway.adapters.sql.booked import price_vectors, usage_of
 from behest_gateway.adapters.sql.database import Database, DatabaseError
 from behest_gateway.adapters.sql.queries import load
 from behest_gateway.control.auditing import (
@@ -23,10 +23,8 @@ from behest_gateway.control.auditing import (
     row_difference,
 )
 from behest_gateway.core.budgets import Budget
-from behest_gateway.core.prices import Band, PriceVector
 
 _SQL = load("verify")
-_bands = msgspec.json.Decoder(tuple[Band, ...])
 
 
 def verify(directory: Path) -> Audit:
@@ -79,15 +77,8 @@ def open_to_read(directory: Path) -> apsw.Connection:
 
 def _audit(connection: apsw.Connection) -> Audit:
     differences: list[Difference] = []
-    prices: dict[str, PriceVector] = {}
-    for price_hash, version, provider, model, vector in connection.execute(_SQL["prices"]):
-        price = PriceVector(
-            provider=provider, model=model, bands=_bands.decode(vector), version=version, hash=price_hash
-        )
-        prices[price_hash] = price
-        different = price_difference(price)
-        if different is not None:
-            differences.append(different)
+    prices = price_vectors(connection)
+    differences += [different for price in prices.values() if (different := price_difference(price)) is not None]
     sums = CounterSums(_budgets(connection))
     rows = estimated = total = 0
     for row in map(_row, connection.execute(_SQL["rows"])):
@@ -143,9 +134,8 @@ def _budgets(connection: apsw.Connection) -> list[BookedBudget]:
 
 def _row(values: tuple[Any, ...]) -> BookedRow:
     (
-        attempt_id, attempt, started_at, settled_at, project_id, user_ref, input_, cached_read, cache_write, output,
-        reasoning, audio_input, audio_output, hold_nano, cost_nano, price_hash, state, hold_tokens, charged_tokens,
-        budgets, tenant_id, api_key_id, session_id, thread_id, model,
+        attempt_id, attempt, started_at, settled_at, project_id, user_ref, *tokens, hold_nano, cost_nano, price_hash,
+        state, hold_tokens, charged_tokens, budgets, tenant_id, api_key_id, session_id, thread_id, model,
     ) = values  # fmt: skip
     return BookedRow(
         attempt_id=attempt_id,
@@ -159,15 +149,7 @@ def _row(values: tuple[Any, ...]) -> BookedRow:
         session_id=session_id,
         thread_id=thread_id,
         model=model,
-        usage=Usage(
-            input=input_,
-            output=output,
-            cached_read=cached_read,
-            cache_write=cache_write,
-            reasoning=reasoning,
-            audio_input=audio_input,
-            audio_output=audio_output,
-        ),
+        usage=usage_of(tokens),
         hold_nano=hold_nano,
         cost_nano=cost_nano,
         hold_tokens=hold_tokens,

@@ -10,6 +10,3 @@ order by started_at, attempt_id
 
 -- project: a project by its id or slug
 select id from projects where id = :project or slug = :project
-
--- prices: every price vector
-select hash, version, provider, model, vector from prices

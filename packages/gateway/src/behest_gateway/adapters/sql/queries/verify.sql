@@ -1,12 +1,8 @@
 -- rows: every row, with what it takes to price it again
 select
-  attempt_id, attempt, started_at, settled_at, project_id, user_ref, input_tokens, cached_read_tokens,
-  cache_write_tokens, output_tokens, reasoning_tokens, audio_input_tokens, audio_output_tokens, hold_nano, cost_nano,
-  price_hash, state, hold_tokens, charged_tokens, budgets, tenant_id, api_key_id, session_id, thread_id, model
+  attempt_id, attempt, started_at, settled_at, project_id, user_ref, input_tokens, output_tokens, cached_read_tokens,
+  cache_write_tokens, reasoning_tokens, audio_input_tokens, audio_output_tokens, hold_nano, cost_nano, price_hash, state, hold_tokens, charged_tokens, budgets, tenant_id, api_key_id, session_id, thread_id, model
 from ledger
-
--- prices: every price vector
-select hash, version, provider, model, vector from prices
 
 -- budgets: every budget that ever was
 select

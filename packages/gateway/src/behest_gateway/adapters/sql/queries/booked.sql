@@ -1,0 +1,2 @@
+-- prices: every price vector
+select hash, version, provider, model, vector from prices
