@@ -159,6 +159,7 @@ async def management(tmp_path: Path, minting_pair: RsaPair) -> AsyncIterator[Man
         verifier=authenticate,
         clock=clock,
         base_domain="localhost",
+        publishing=Publishing(store, directory),
     )
     management = Management(
         directory=directory,

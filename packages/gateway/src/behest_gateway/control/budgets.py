@@ -356,7 +356,6 @@ class Budgets:
         budget = self._get(place, budget_id)
         self._store.delete_budget(budget.id, self._clock.now_us())
         self._publish(place)
-        self._counters.closed(budget.id)
 
     def _publish(self, place: Place) -> None:
         if place.project_id is None:

@@ -216,10 +216,6 @@ class BudgetCounters(Protocol):
         """Start counting for a new budget, from what the ledger shows for its window."""
         ...
 
-    def closed(self, budget_id: str) -> None:
-        """Stop counting for a budget that was deleted."""
-        ...
-
 
 class SecretHasher(Protocol):
     """Slow hashes of secrets, off the event loop."""

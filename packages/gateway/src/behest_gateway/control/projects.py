@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from behest_gateway.control.access import Actor
-from behest_gateway.control.ports import BudgetCounters, PublishedStore
+from behest_gateway.control.ports import PublishedStore
 from behest_gateway.control.publishing import Publishing
 from behest_gateway.control.records import Project
 from behest_gateway.control.rules import clean_name, clean_slug, new_slug
@@ -23,13 +23,10 @@ _SLUG_TRIES = 20
 class Projects:
     """Makes, lists, changes and ends projects."""
 
-    def __init__(
-        self, store: PublishedStore, publishing: Publishing, tenants: Tenants, counters: BudgetCounters, clock: Clock
-    ) -> None:
+    def __init__(self, store: PublishedStore, publishing: Publishing, tenants: Tenants, clock: Clock) -> None:
         self._store = store
         self._publishing = publishing
         self._tenants = tenants
-        self._counters = counters
         self._clock = clock
 
     def create(
@@ -95,11 +92,8 @@ class Projects:
     def delete(self, actor: Actor, project_id: str) -> None:
         """End a project with its keys and budgets; the ledger keeps its rows."""
         project = self.get(actor, project_id)
-        budgets = self._store.budgets(project.id)
         self._store.delete_project(project.id, self._clock.now_us())
         self._publishing.project(project.id)
-        for budget in budgets:
-            self._counters.closed(budget.id)
 
     def _change(self, project: Project) -> Project:
         self._store.update_project(project)

@@ -111,13 +111,12 @@ class ManagementServices:
         verifier: TokenVerifier,
         clock: Clock,
         base_domain: str,
-        publishing: Publishing | None = None,
+        publishing: Publishing,
         sells_plans: bool = False,
     ) -> ManagementServices:
         """Build the nouns of `control` over its ports; `sells_plans` as in `Tiers`."""
-        publishing = publishing or Publishing(store, publisher)
         tenants = Tenants(store, publishing, clock)
-        projects = Projects(store, publishing, tenants, counters, clock)
+        projects = Projects(store, publishing, tenants, clock)
         return cls(
             tenants=tenants,
             projects=projects,

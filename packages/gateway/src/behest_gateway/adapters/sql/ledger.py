@@ -14,15 +14,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import apsw
 import msgspec
 from behest_protocol.usage import Usage
 
-from behest_gateway.adapters.sql import events, rollups
 from behest_gateway.adapters.sql.database import Database
+from behest_gateway.adapters.sql.flush import Flush, KeepTurns, row_of
 from behest_gateway.adapters.sql.opening import spent_before
 from behest_gateway.adapters.sql.queries import load
 from behest_gateway.core.alerts import EXCEEDED, Alert, alert_window, passed
@@ -32,7 +30,6 @@ from behest_gateway.core.counters import Claim, Counters, Refused
 from behest_gateway.core.errors import GatewayError
 from behest_gateway.core.exchange import Entry, Hold, Outcome
 from behest_gateway.core.prices import PriceVector
-from behest_gateway.core.threads import Turn
 from behest_gateway.core.windows import DAY, counts_from
 from behest_gateway.stages.admit.ports import Ask, Exhausted
 from behest_gateway.stages.admit.rules import affordable, amounts_of
@@ -66,47 +63,6 @@ _encoder = msgspec.json.Encoder()
 _journal_decoder = msgspec.json.Decoder(_Journal)
 
 
-class _Pending:
-    """What waits for the next flush."""
-
-    __slots__ = ("alerts", "given_back", "holds", "prices", "rows", "spent", "turns", "users", "waiters")
-
-    def __init__(self) -> None:
-        self.users: list[tuple[int, str, str, int]] = []
-        self.prices: list[tuple[Any, ...]] = []
-        self.holds: list[tuple[str, int, int, str]] = []
-        self.given_back: list[tuple[str]] = []
-        self.rows: list[tuple[Any, ...]] = []
-        self.spent: dict[tuple[str, str, str], list[int]] = {}
-        self.alerts: list[Alert] = []
-        self.turns: list[tuple[int, Turn]] = []
-        self.waiters: list[asyncio.Future[None]] = []
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.holds or self.rows or self.given_back or self.users or self.waiters or self.spent)
-
-    def spend(self, slots: tuple[Slot, ...], amounts: Amounts) -> None:
-        """Count amounts where they belong."""
-        for budget_id, subject, window_id, unit in slots:
-            self.count((budget_id, subject, window_id), amounts[unit], 0)
-
-    def count(self, key: tuple[str, str, str], spent: int, refused: int) -> None:
-        """Add to a counter."""
-        if not (spent or refused):
-            return
-        known = self.spent.get(key)
-        if known is None:
-            self.spent[key] = [spent, refused]
-        else:
-            known[0] += spent
-            known[1] += refused
-
-
-KeepTurns = Callable[[apsw.Connection, list[tuple[int, Turn]]], None]
-"""Writes turns of conversations, each with its person's number, inside a transaction that is open."""
-
-
 class SqlLedger:
     """Implements `admit`'s `Holds`, `record`'s `Ledger`, and `control`'s `Users` and `BudgetCounters`.
 
@@ -121,7 +77,7 @@ class SqlLedger:
         self._counters = Counters(self._read_counter)
         self._open: dict[str, _Open] = {}
         self._flushing = False
-        self._pending = _Pending()
+        self._pending = Flush()
         self.healthy = True
         connection = database.connection
         self._users = {(project, uid): ref for ref, project, uid in connection.execute(_SQL["all_users"])}
@@ -143,7 +99,7 @@ class SqlLedger:
         if not left:
             return 0
         now = self._clock.now_us()
-        pending = _Pending()
+        pending = Flush()
         for attempt_id, amount, _, text in left:
             journal = _journal_decoder.decode(text)
             outcome = Outcome(
@@ -159,10 +115,10 @@ class SqlLedger:
             pending.given_back.append((attempt_id,))
             held = Amounts(amount, journal.tokens, 1)
             pending.rows.append(
-                _row(journal.entry, journal.user_ref, held, outcome, now, journal.slots, journal.would_refuse)
+                row_of(journal.entry, journal.user_ref, held, outcome, now, journal.slots, journal.would_refuse)
             )
             pending.spend(journal.slots, outcome.charged)
-        self._write(pending)
+        pending.write(connection, self._keep_turns)
         return len(left)
 
     # -- admit
@@ -291,7 +247,7 @@ class SqlLedger:
         pending = self._pending
         pending.given_back.append((hold.attempt_id,))
         pending.rows.append(
-            _row(entry, attempt.user_ref, hold.amounts, outcome, self._clock.now_us(), hold.slots, hold.would_refuse)
+            row_of(entry, attempt.user_ref, hold.amounts, outcome, self._clock.now_us(), hold.slots, hold.would_refuse)
         )
         if outcome.turn is not None and self._keep_turns is not None:
             pending.turns.append((attempt.user_ref, outcome.turn))
@@ -317,7 +273,7 @@ class SqlLedger:
     def refuse(self, entry: Entry, outcome: Outcome) -> None:
         now = self._clock.now_us()
         user_ref = self._user_ref(entry.project_id, entry.user_id, now)
-        self._pending.rows.append(_row(entry, user_ref, NOTHING, outcome, now))
+        self._pending.rows.append(row_of(entry, user_ref, NOTHING, outcome, now))
         self._soon()
 
     # -- what control asks
@@ -358,9 +314,6 @@ class SqlLedger:
             connection.executemany(_SQL["set_counter"], [(budget.id, *row) for row in spent])
         self._counters.start(budget, spent)
 
-    def closed(self, budget_id: str) -> None:
-        """A budget is gone. Its counters stay in the file: a budget made again is another one."""
-
     @property
     def counters_kept(self) -> int:
         """How many counters are in memory."""
@@ -396,11 +349,11 @@ class SqlLedger:
 
     def _flush(self) -> None:
         self._flushing = False
-        pending, self._pending = self._pending, _Pending()
+        pending, self._pending = self._pending, Flush()
         if pending.is_empty:
             return
         try:
-            self._write(pending)
+            pending.write(self._database.connection, self._keep_turns)
         except Exception as problem:
             # Whatever it is, money that is not written must not be forgotten: nothing is dropped, and nobody let in.
             self._failed(pending, problem)
@@ -414,52 +367,15 @@ class SqlLedger:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _failed(self, pending: _Pending, problem: Exception) -> None:
+    def _failed(self, pending: Flush, problem: Exception) -> None:
         """Nothing of this flush was written. New holds are refused; what is settled is kept, and tried again."""
         _log.error("the ledger cannot be written (%r); new calls are refused until it can", problem)
         self.healthy = False
-        again = self._pending
-        refused = {hold[0] for hold in pending.holds}
-        again.users = pending.users + again.users
-        again.prices = pending.prices + again.prices
-        again.given_back = [back for back in pending.given_back if back[0] not in refused] + again.given_back
-        again.rows = pending.rows + again.rows
-        for key, (spent, refusals) in pending.spent.items():
-            again.count(key, spent, refusals)
-        again.alerts = pending.alerts + again.alerts
-        again.turns = pending.turns + again.turns
+        self._pending.take_over(pending)
         asyncio.get_running_loop().call_later(1.0, self._flush)
         for waiter in pending.waiters:
             if not waiter.done():
                 waiter.set_exception(problem)
-
-    def _write(self, pending: _Pending) -> None:
-        connection = self._database.connection
-        connection.execute("begin immediate")
-        try:
-            if pending.users:
-                connection.executemany(_SQL["insert_user"], pending.users)
-            if pending.prices:
-                connection.executemany(_SQL["insert_price"], pending.prices)
-            if pending.holds:
-                connection.executemany(_SQL["insert_hold"], pending.holds)
-            if pending.rows:
-                # Only rows that were really inserted are summed: one that was there already has been.
-                inserted = {attempt for (attempt,) in connection.executemany(_SQL["insert_row"], pending.rows)}
-                rollups.add(connection, (row for row in pending.rows if row[2] and row[0] in inserted))
-            if pending.given_back:
-                connection.executemany(_SQL["delete_hold"], pending.given_back)
-            if pending.spent:
-                connection.executemany(_SQL["spend"], [(*key, *sums) for key, sums in pending.spent.items()])
-            if pending.alerts:
-                events.add(connection, [alert.event for alert in _first_raised(connection, pending.alerts)])
-            if pending.turns and self._keep_turns is not None:
-                self._keep_turns(connection, pending.turns)
-            connection.execute("commit")
-        except BaseException:
-            if connection.in_transaction:  # a full disk has rolled it back already
-                connection.execute("rollback")
-            raise
 
     def expire(self) -> int:
         """Book every hold that is past its time at its worst case; returns how many there were. None should be.
@@ -493,65 +409,6 @@ class SqlLedger:
     def close(self) -> None:
         """Write what waits."""
         self._flush()
-
-
-def _first_raised(connection: apsw.Connection, alerts: list[Alert]) -> list[Alert]:
-    """Note alerts, inside a transaction; returns those that were not raised before."""
-    return [alert for alert in alerts if connection.execute(_SQL["raise_alert"], (*alert[:4], alert.at)).fetchall()]
-
-
-def _row(
-    entry: Entry,
-    user_ref: int,
-    hold: Amounts,
-    outcome: Outcome,
-    now: int,
-    slots: tuple[Slot, ...] = (),
-    would_refuse: tuple[str, ...] = (),
-) -> tuple[Any, ...]:
-    usage = outcome.usage
-    return (
-        entry.attempt_id,
-        entry.request_id,
-        entry.attempt,
-        entry.operation,
-        entry.started_at,
-        now,
-        entry.tenant_id,
-        entry.project_id,
-        user_ref,
-        entry.api_key_id,
-        entry.session_id,
-        entry.thread_id,
-        entry.tier,
-        int(entry.byok),
-        entry.provider,
-        entry.model_asked,
-        entry.model,
-        int(entry.stream),
-        usage.input,
-        usage.cached_read,
-        usage.cache_write,
-        usage.output,
-        usage.reasoning,
-        usage.audio_input,
-        usage.audio_output,
-        1 if entry.attempt else 0,
-        hold.nano,
-        outcome.charged.nano,
-        entry.price_version,
-        entry.price_hash,
-        outcome.state,
-        outcome.status,
-        outcome.error_code,
-        outcome.finish_reason,
-        outcome.latency_us,
-        outcome.first_byte_us,
-        hold.tokens,
-        outcome.charged.tokens,
-        ",".join([slot.budget_id for slot in slots]),
-        ",".join(would_refuse) or None,
-    )
 
 
 def _unavailable() -> GatewayError:
