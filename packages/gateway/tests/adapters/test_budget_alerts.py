@@ -12,30 +12,11 @@ from behest_gateway.adapters.sql.database import Database
 from behest_gateway.adapters.sql.ledger import SqlLedger
 from behest_gateway.core.budgets import Amounts, Budget
 from behest_gateway.core.events import FIELDS
-from behest_gateway.core.exchange import Entry, Hold, Outcome
-from behest_gateway.core.ids import new_id
-from behest_gateway.core.prices import Band, PriceVector, Rates
-from behest_gateway.stages.admit.ports import Ask, Exhausted
-from behest_protocol.usage import Usage
+from behest_gateway.core.exchange import Hold
+from behest_gateway.stages.admit.ports import Exhausted
 from msgspec import json
 
-HOUR = 3_600_000_000
-RATES = Rates(input=1, output=1, cached_read=1, cache_write=1, audio_input=1, audio_output=1)
-PRICE = PriceVector(provider="openai", model="m", bands=(Band(above=0, rates=RATES),), version="v", hash="h")
-
-
-class Clock:
-    """A clock that a test moves."""
-
-    us = 1_795_000_000_000_000
-
-    def now_us(self) -> int:
-        return self.us
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from .booking import HOUR, Time, ask_of, entry_of, outcome_of
 
 
 @pytest.fixture
@@ -46,8 +27,8 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
-def ledger(database: Database, clock: Clock) -> SqlLedger:
-    return SqlLedger(database, clock)
+def ledger(database: Database, time: Time) -> SqlLedger:
+    return SqlLedger(database, time)
 
 
 def _budget(**more: Any) -> Budget:
@@ -57,28 +38,16 @@ def _budget(**more: Any) -> Budget:
 
 
 async def _spend(
-    ledger: SqlLedger, clock: Clock, nano: int, *budgets: Budget, user: str = "ada", session: str = "s"
+    ledger: SqlLedger, time: Time, nano: int, *budgets: Budget, user: str = "ada", session: str = "s"
 ) -> bool:
     """A call that costs so much; False when it was refused."""
-    entry = Entry(
-        attempt_id=new_id(), request_id="r", attempt=1, operation="chat", started_at=clock.us, tenant_id="t",
-        project_id="p", user_id=user, api_key_id=None, session_id=session, thread_id=None, tier=None, provider="openai",
-        model_asked="", model="m", stream=False, price_version="v", price_hash="h",
-    )  # fmt: skip
-    ask = Ask(
-        fixed_femto=nano * 1_000_000, token_femto=0, input_tokens=nano, choices=1, max_tokens=1, min_tokens=1,
-        seconds=60, price=PRICE,
-    )  # fmt: skip
-    hold = await ledger.reserve(entry, ask, budgets)
+    call = entry_of(user, time, session_id=session)
+    hold = await ledger.reserve(call, ask_of(nano), budgets)
     if isinstance(hold, Exhausted):
         await asyncio.sleep(0)
         return False
     assert isinstance(hold, Hold)
-    outcome = Outcome(
-        state="settled", charged=Amounts(nano, nano + 1, 1), usage=Usage(input=nano, output=1), status=200,
-        error_code=None, finish_reason="stop", latency_us=5, first_byte_us=None,
-    )  # fmt: skip
-    await ledger.settle(entry, hold, outcome)
+    await ledger.settle(call, hold, outcome_of(nano, charged=Amounts(nano, nano + 1, 1)))
     return True
 
 
@@ -94,13 +63,13 @@ def _short(database: Database) -> list[tuple[str, str, str]]:
 
 
 async def test_each_threshold_is_told_once_and_the_first_refusal_is_the_last_of_them(
-    ledger: SqlLedger, database: Database, clock: Clock
+    ledger: SqlLedger, database: Database, time: Time
 ) -> None:
     budget = _budget(limit=100, unit="tokens")
     for nano in (30, 18, 20, 9, 1):
-        assert await _spend(ledger, clock, nano, budget)
-    assert not await _spend(ledger, clock, 30, budget)
-    assert not await _spend(ledger, clock, 30, budget)
+        assert await _spend(ledger, time, nano, budget)
+    assert not await _spend(ledger, time, 30, budget)
+    assert not await _spend(ledger, time, 30, budget)
 
     assert _short(database) == [
         ("budget_alert", "50", "50"), ("budget_alert", "80", "81"), ("budget_exceeded", "100", "83"),
@@ -113,56 +82,56 @@ async def test_each_threshold_is_told_once_and_the_first_refusal_is_the_last_of_
     assert set(FIELDS["budget_alert"]) <= event.keys()
 
 
-async def test_one_call_may_pass_several_thresholds(ledger: SqlLedger, database: Database, clock: Clock) -> None:
-    await _spend(ledger, clock, 100, _budget())
+async def test_one_call_may_pass_several_thresholds(ledger: SqlLedger, database: Database, time: Time) -> None:
+    await _spend(ledger, time, 100, _budget())
 
     assert [percent for _, percent, _ in _short(database)] == ["50", "80", "100"]
 
 
 async def test_a_restart_does_not_tell_again_and_a_new_window_does(
-    ledger: SqlLedger, database: Database, clock: Clock
+    ledger: SqlLedger, database: Database, time: Time
 ) -> None:
-    await _spend(ledger, clock, 60, _budget())
-    again = SqlLedger(database, clock)
+    await _spend(ledger, time, 60, _budget())
+    again = SqlLedger(database, time)
     raised = _budget(limit=200)
-    await _spend(again, clock, 50, raised)
+    await _spend(again, time, 50, raised)
     assert len(_told(database)) == 1
 
-    clock.us += 24 * HOUR
-    await _spend(again, clock, 60, _budget())
+    time.us += 24 * HOUR
+    await _spend(again, time, 60, _budget())
 
     assert [percent for _, percent, _ in _short(database)] == ["50", "50"]
 
 
-async def test_a_wallet_tells_again_once_it_was_topped_up(ledger: SqlLedger, database: Database, clock: Clock) -> None:
+async def test_a_wallet_tells_again_once_it_was_topped_up(ledger: SqlLedger, database: Database, time: Time) -> None:
     wallet = _budget(window="lifetime", limit=100, thresholds=(80,))
     for nano in (80, 5):
-        assert await _spend(ledger, clock, nano, wallet)
-    assert await _spend(ledger, clock, 80, _budget(window="lifetime", limit=200, thresholds=(80,)))
+        assert await _spend(ledger, time, nano, wallet)
+    assert await _spend(ledger, time, 80, _budget(window="lifetime", limit=200, thresholds=(80,)))
 
     assert _short(database) == [("budget_alert", "80", "0.00000008"), ("budget_alert", "80", "0.000000165")]
 
 
 async def test_a_rolling_budget_tells_at_most_once_in_its_length(
-    ledger: SqlLedger, database: Database, clock: Clock
+    ledger: SqlLedger, database: Database, time: Time
 ) -> None:
     budget = _budget(window="rolling", hours=1, thresholds=(50,))
-    clock.us = clock.us // HOUR * HOUR
+    time.us = time.us // HOUR * HOUR
     for _ in range(3):
-        assert await _spend(ledger, clock, 60, budget)
-        clock.us += HOUR + HOUR // 60 + 1
+        assert await _spend(ledger, time, 60, budget)
+        time.us += HOUR + HOUR // 60 + 1
 
     assert len(_told(database)) == 3
     assert {event["window"] for event in _told(database)} == {"1h"}
 
 
-async def test_each_user_has_alerts_of_their_own(ledger: SqlLedger, database: Database, clock: Clock) -> None:
+async def test_each_user_has_alerts_of_their_own(ledger: SqlLedger, database: Database, time: Time) -> None:
     each, session = (
         _budget(scope="each_user", thresholds=(80,)),
         _budget(id="s", scope="each_session", thresholds=(90,)),
     )
     for user in ("ada", "bob", "ada"):
-        assert await _spend(ledger, clock, 45, each, session, user=user, session="s1")
+        assert await _spend(ledger, time, 45, each, session, user=user, session="s1")
 
     assert [(event["budget_id"], event["user_id"], event.get("session_id")) for event in _told(database)] == [
         ("b", "ada", None), ("s", "ada", "s1"),
@@ -170,10 +139,10 @@ async def test_each_user_has_alerts_of_their_own(ledger: SqlLedger, database: Da
 
 
 async def test_a_budget_in_shadow_mode_says_what_it_would_have_refused(
-    ledger: SqlLedger, database: Database, clock: Clock
+    ledger: SqlLedger, database: Database, time: Time
 ) -> None:
     shadow = _budget(mode="shadow", scope="model", subject="m", thresholds=(100,))
-    assert [await _spend(ledger, clock, 60, shadow) for _ in range(3)] == [True] * 3
+    assert [await _spend(ledger, time, 60, shadow) for _ in range(3)] == [True] * 3
 
     [event] = _told(database)
     assert (event["type"], event["mode"], event["model"], event["used"]) == (
@@ -185,27 +154,27 @@ async def test_a_budget_in_shadow_mode_says_what_it_would_have_refused(
     assert ledger.refused(shadow) == 2
 
 
-async def test_a_budget_without_thresholds_is_silent(ledger: SqlLedger, database: Database, clock: Clock) -> None:
+async def test_a_budget_without_thresholds_is_silent(ledger: SqlLedger, database: Database, time: Time) -> None:
     quiet = _budget(thresholds=())
-    await _spend(ledger, clock, 100, quiet)
-    assert not await _spend(ledger, clock, 1, quiet)
+    await _spend(ledger, time, 100, quiet)
+    assert not await _spend(ledger, time, 1, quiet)
 
     assert _told(database) == []
 
 
-async def test_a_budget_of_a_tenant_tells_the_tenant(ledger: SqlLedger, database: Database, clock: Clock) -> None:
-    await _spend(ledger, clock, 60, _budget(project_id=None, scope="tenant"))
+async def test_a_budget_of_a_tenant_tells_the_tenant(ledger: SqlLedger, database: Database, time: Time) -> None:
+    await _spend(ledger, time, 60, _budget(project_id=None, scope="tenant"))
 
     assert [event["of"] for event in _told(database)] == ["t/None"]
 
 
-async def test_what_is_not_written_is_told_later(ledger: SqlLedger, database: Database, clock: Clock) -> None:
+async def test_what_is_not_written_is_told_later(ledger: SqlLedger, database: Database, time: Time) -> None:
     pages = next(database.connection.execute("pragma page_count"))[0]
     budget = _budget(limit=10_000, thresholds=(1,))
     big = _budget(id="big", limit=10**9, thresholds=())
     database.connection.execute(f"pragma max_page_count = {pages}")
     while ledger.healthy:
-        await _spend(ledger, clock, 200, budget, big, session="x" * 200)
+        await _spend(ledger, time, 200, budget, big, session="x" * 200)
     database.connection.execute("pragma max_page_count = 1000000")
     async with asyncio.timeout(5):
         while not ledger.healthy:

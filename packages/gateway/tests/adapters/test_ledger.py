@@ -11,32 +11,12 @@ import apsw
 import pytest
 from behest_gateway.adapters.sql.database import Database, DatabaseError, migrate
 from behest_gateway.adapters.sql.ledger import SqlLedger
-from behest_gateway.core.budgets import Amounts, Budget
+from behest_gateway.core.budgets import Budget
 from behest_gateway.core.errors import GatewayError
-from behest_gateway.core.exchange import Entry, Hold, Outcome
-from behest_gateway.core.ids import new_id
-from behest_gateway.core.prices import Band, PriceVector, Rates
+from behest_gateway.core.exchange import Entry, Hold
 from behest_gateway.stages.admit.ports import Ask, Exhausted
-from behest_protocol.usage import Usage
 
-DAY = 86_400_000_000
-RATES = Rates(input=1, output=1, cached_read=1, cache_write=1, audio_input=1, audio_output=1)
-PRICE = PriceVector(provider="openai", model="m", bands=(Band(above=0, rates=RATES),), version="v", hash="h")
-
-
-class Time:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.us = 1_795_000_000_000_000
-
-    def now_us(self) -> int:
-        return self.us
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
+from .booking import DAY, Time, ask_of, entry_of, outcome_of
 
 
 @pytest.fixture
@@ -57,56 +37,6 @@ def _budget(limit: int = 100, **more: Any) -> Budget:
     return Budget(**{"id": "b", "project_id": "p", "scope": "project", "window": "day", "limit": limit, **more})
 
 
-def _entry(user: str = "u", request: str = "r", time: Time | None = None) -> Entry:
-    return Entry(
-        attempt_id=new_id(),
-        request_id=request,
-        attempt=1,
-        operation="chat",
-        started_at=(time or Time()).us,
-        tenant_id="t",
-        project_id="p",
-        user_id=user,
-        api_key_id=None,
-        session_id="s",
-        thread_id=None,
-        tier="free",
-        provider="openai",
-        model_asked="",
-        model="m",
-        stream=False,
-        price_version="v",
-        price_hash="h",
-    )
-
-
-def _ask(nano: int, tokens: int = 0) -> Ask:
-    """An ask for so much input, and tokens of output at a nano-dollar each."""
-    return Ask(
-        fixed_femto=nano * 1_000_000,
-        token_femto=1_000_000 if tokens else 0,
-        input_tokens=nano,
-        choices=1,
-        max_tokens=tokens or 1,
-        min_tokens=1,
-        seconds=60,
-        price=PRICE,
-    )
-
-
-def _outcome(cost: int, state: str = "settled") -> Outcome:
-    return Outcome(
-        state=state,
-        charged=Amounts(cost, 5 if cost else 0, 1 if state != "released" else 0),
-        usage=Usage(input=3, output=2),
-        status=200,
-        error_code=None,
-        finish_reason="stop",
-        latency_us=5,
-        first_byte_us=None,
-    )
-
-
 async def _held(ledger: SqlLedger, entry: Entry, ask: Ask, *budgets: Budget) -> Hold:
     hold = await ledger.reserve(entry, ask, budgets)
     assert isinstance(hold, Hold)
@@ -118,9 +48,9 @@ def _all(database: Database, statement: str) -> list[tuple[Any, ...]]:
 
 
 async def test_a_hold_is_in_the_file_when_it_is_granted(ledger: SqlLedger, database: Database) -> None:
-    entry = _entry()
+    entry = entry_of()
 
-    hold = await _held(ledger, entry, _ask(40), _budget())
+    hold = await _held(ledger, entry, ask_of(40), _budget())
 
     reader = database.reader()
     assert list(reader.execute("select attempt_id, amount_nano from holds")) == [(entry.attempt_id, 40)]
@@ -132,11 +62,11 @@ async def test_a_hold_is_in_the_file_when_it_is_granted(ledger: SqlLedger, datab
 async def test_settling_writes_one_row_and_the_counter_and_gives_the_hold_back(
     ledger: SqlLedger, database: Database
 ) -> None:
-    entry, budget = _entry(), _budget()
-    hold = await _held(ledger, entry, _ask(40), budget)
+    entry, budget = entry_of(), _budget()
+    hold = await _held(ledger, entry, ask_of(40), budget)
 
-    await ledger.settle(entry, hold, _outcome(25))
-    await ledger.settle(entry, hold, _outcome(25))
+    await ledger.settle(entry, hold, outcome_of(25))
+    await ledger.settle(entry, hold, outcome_of(25))
 
     assert _all(database, "select * from holds") == []
     assert _all(
@@ -152,7 +82,7 @@ async def test_the_budget_with_the_least_left_refuses_and_nothing_is_held(
 ) -> None:
     wide, tight = _budget(1000), _budget(10, id="tight", scope="each_user")
 
-    refused = await ledger.reserve(_entry(), _ask(11), (wide, tight))
+    refused = await ledger.reserve(entry_of(), ask_of(11), (wide, tight))
 
     assert isinstance(refused, Exhausted)
     assert (refused.state and refused.state.budget.id, refused.needed.nano) == ("tight", 11)
@@ -161,13 +91,13 @@ async def test_the_budget_with_the_least_left_refuses_and_nothing_is_held(
 
 
 async def test_output_is_clamped_to_what_is_left(ledger: SqlLedger) -> None:
-    hold = await _held(ledger, _entry(), _ask(40, tokens=500), _budget(100))
+    hold = await _held(ledger, entry_of(), ask_of(40, tokens=500), _budget(100))
 
     assert (hold.max_tokens, hold.amounts.nano, hold.input.nano) == (60, 100, 40)
 
 
 async def test_what_costs_nothing_passes_an_empty_budget(ledger: SqlLedger) -> None:
-    hold = await _held(ledger, _entry(), _ask(0), _budget(0))
+    hold = await _held(ledger, entry_of(), ask_of(0), _budget(0))
 
     assert hold.amounts.nano == 0
 
@@ -176,19 +106,19 @@ async def test_each_user_has_a_budget_of_their_own(ledger: SqlLedger) -> None:
     budget = _budget(10, scope="each_user")
 
     for user in ("u1", "u2"):
-        await _held(ledger, _entry(user), _ask(10), budget)
-        assert isinstance(await ledger.reserve(_entry(user), _ask(1), (budget,)), Exhausted)
+        await _held(ledger, entry_of(user), ask_of(10), budget)
+        assert isinstance(await ledger.reserve(entry_of(user), ask_of(1), (budget,)), Exhausted)
 
 
 async def test_a_new_window_starts_empty_and_a_late_settlement_counts_where_it_was_admitted(
     ledger: SqlLedger, database: Database, time: Time
 ) -> None:
-    budget, entry = _budget(10), _entry()
-    hold = await _held(ledger, entry, _ask(10), budget)
+    budget, entry = _budget(10), entry_of()
+    hold = await _held(ledger, entry, ask_of(10), budget)
     time.us += DAY
 
-    await _held(ledger, _entry(time=time), _ask(10), budget)
-    await ledger.settle(entry, hold, _outcome(7))
+    await _held(ledger, entry_of(time=time), ask_of(10), budget)
+    await ledger.settle(entry, hold, outcome_of(7))
 
     assert _all(database, "select window_id, spent from counters") == [(hold.slots[0].window_id, 7)]
     assert ledger.state(budget, None).spent == 0
@@ -199,18 +129,18 @@ async def test_counters_that_hold_nothing_leave_the_memory_and_are_read_again(
 ) -> None:
     day, month, open_ = _budget(id="day"), _budget(id="month", window="month"), _budget(id="open")
     for budget in (day, month):
-        entry = _entry(time=time)
-        await ledger.settle(entry, await _held(ledger, entry, _ask(5), budget), _outcome(5))
+        entry = entry_of(time=time)
+        await ledger.settle(entry, await _held(ledger, entry, ask_of(5), budget), outcome_of(5))
     then = time.us
     time.us += 3 * DAY
-    late = _entry()
-    hold = await _held(ledger, late, _ask(5), open_)
+    late = entry_of()
+    hold = await _held(ledger, late, ask_of(5), open_)
     assert ledger.counters_kept == 3
 
     ledger.expire()
 
     assert ledger.counters_kept == 1
-    await ledger.settle(late, hold, _outcome(4))
+    await ledger.settle(late, hold, outcome_of(4))
     assert (ledger.state(day, None).spent, ledger.state(month, None).spent) == (0, 5)
     time.us = then
     again = SqlLedger(database, time)
@@ -226,7 +156,7 @@ async def test_many_at_once_share_one_commit(ledger: SqlLedger, database: Databa
         return False
 
     database.connection.set_commit_hook(count)
-    await asyncio.gather(*(ledger.reserve(_entry(f"u{n}"), _ask(1), (_budget(1000),)) for n in range(64)))
+    await asyncio.gather(*(ledger.reserve(entry_of(f"u{n}"), ask_of(1), (_budget(1000),)) for n in range(64)))
     database.connection.set_commit_hook(None)
 
     assert commits == 1
@@ -236,12 +166,12 @@ async def test_many_at_once_share_one_commit(ledger: SqlLedger, database: Databa
 async def test_a_caller_who_leaves_while_its_hold_is_written_holds_nothing(
     ledger: SqlLedger, database: Database
 ) -> None:
-    asking = asyncio.create_task(ledger.reserve(_entry(), _ask(40), (_budget(),)))
+    asking = asyncio.create_task(ledger.reserve(entry_of(), ask_of(40), (_budget(),)))
     await asyncio.sleep(0)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    await _held(ledger, _entry(), _ask(100), _budget())
+    await _held(ledger, entry_of(), ask_of(100), _budget())
 
     assert _all(database, "select amount_nano from holds") == [(100,)]
     assert _all(database, "select state, cost_nano from ledger") == [("released", 0)]
@@ -251,8 +181,8 @@ async def test_what_a_dead_process_held_is_booked_in_full_at_the_next_start(
     ledger: SqlLedger, database: Database, time: Time
 ) -> None:
     budget = _budget(100, scope="each_user")
-    entry = _entry("u1")
-    await _held(ledger, entry, _ask(40), budget)
+    entry = entry_of("u1")
+    await _held(ledger, entry, ask_of(40), budget)
 
     again = SqlLedger(database, time)
 
@@ -268,14 +198,14 @@ async def test_what_a_dead_process_held_is_booked_in_full_at_the_next_start(
 async def test_a_hold_that_outlives_its_time_is_booked_in_full(
     ledger: SqlLedger, database: Database, time: Time
 ) -> None:
-    entry = _entry()
-    hold = await _held(ledger, entry, _ask(40), _budget())
+    entry = entry_of()
+    hold = await _held(ledger, entry, ask_of(40), _budget())
     assert ledger.expire() == 0
     time.us += 200_000_000
 
     assert ledger.expire() == 1
-    await ledger.settle(entry, hold, _outcome(1))
-    await _held(ledger, _entry(), _ask(1), _budget())
+    await ledger.settle(entry, hold, outcome_of(1))
+    await _held(ledger, entry_of(), ask_of(1), _budget())
 
     assert _all(database, "select cost_nano, state, error_code from ledger") == [(40, "unconfirmed", "hold_expired")]
 
@@ -283,10 +213,10 @@ async def test_a_hold_that_outlives_its_time_is_booked_in_full(
 async def test_a_cost_above_its_hold_is_booked_in_full_and_said_aloud(
     ledger: SqlLedger, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    entry = _entry()
-    hold = await _held(ledger, entry, _ask(40), _budget())
+    entry = entry_of()
+    hold = await _held(ledger, entry, ask_of(40), _budget())
 
-    await ledger.settle(entry, hold, _outcome(50))
+    await ledger.settle(entry, hold, outcome_of(50))
 
     assert _all(database, "select cost_nano from ledger") == [(50,)]
     assert "more than its hold" in caplog.text
@@ -294,8 +224,8 @@ async def test_a_cost_above_its_hold_is_booked_in_full_and_said_aloud(
 
 async def test_a_budget_made_in_mid_window_starts_with_what_the_ledger_shows(ledger: SqlLedger, time: Time) -> None:
     for user, cost in (("u1", 10), ("u1", 5), ("u2", 3)):
-        entry = _entry(user, time=time)
-        await ledger.settle(entry, await _held(ledger, entry, _ask(40)), _outcome(cost))
+        entry = entry_of(user, time=time)
+        await ledger.settle(entry, await _held(ledger, entry, ask_of(40)), outcome_of(cost))
     project, one, each = (
         _budget(id="a"),
         _budget(id="b", scope="user", subject="u1"),
@@ -314,27 +244,27 @@ async def test_a_full_disk_refuses_new_holds_and_loses_no_settlement(
     ledger: SqlLedger, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     budget = _budget(10_000_000)
-    entry = _entry()
-    hold = await _held(ledger, entry, _ask(40), budget)
+    entry = entry_of()
+    hold = await _held(ledger, entry, ask_of(40), budget)
     pages = _all(database, "pragma page_count")[0][0]
     database.connection.execute(f"pragma max_page_count = {pages}")
 
     refused = 0
     for _ in range(200):
         try:
-            await ledger.reserve(_entry("u", request="x" * 2000), _ask(1), (budget,))
+            await ledger.reserve(entry_of("u", request_id="x" * 2000), ask_of(1), (budget,))
         except GatewayError as error:
             refused += (error.code, error.retry_after) == ("unavailable", 1)
     assert refused > 0
     assert not ledger.healthy
     before = _all(database, "select count(*) from holds")[0][0]
-    await ledger.settle(entry, hold, _outcome(7))
+    await ledger.settle(entry, hold, outcome_of(7))
     database.connection.execute("pragma max_page_count = 1000000")
     async with asyncio.timeout(5):
         while not ledger.healthy:
             await asyncio.sleep(0.05)
 
-    await _held(ledger, _entry(), _ask(1), budget)
+    await _held(ledger, entry_of(), ask_of(1), budget)
     assert _all(database, "select cost_nano from ledger where attempt_id = '%s'" % entry.attempt_id) == [(7,)]  # noqa: UP031
     assert _all(database, "select count(*) from holds") == [(before - 1 + 1,)]
     assert ledger.state(budget, None).spent == 7

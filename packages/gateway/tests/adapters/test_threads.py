@@ -19,34 +19,14 @@ from behest_gateway.control.threads import prune
 from behest_gateway.core.budgets import Amounts
 from behest_gateway.core.errors import GatewayError
 from behest_gateway.core.exchange import Entry, Hold, Outcome
-from behest_gateway.core.ids import new_id
-from behest_gateway.core.prices import Band, PriceVector, Rates
 from behest_gateway.core.snapshot import ProjectSettings, ProjectSnapshot
 from behest_gateway.core.threads import Conversation, Turn
 from behest_gateway.core.tiers import Tier, TierValues
 from behest_gateway.stages.admit.ports import Ask
-from behest_protocol.usage import Usage
 from msgspec import json
 
-DAY = 86_400_000_000
-HOUR = 3_600_000_000
-RATES = Rates(input=1, output=1, cached_read=1, cache_write=1, audio_input=1, audio_output=1)
-PRICE = PriceVector(provider="openai", model="m", bands=(Band(above=0, rates=RATES),), version="v", hash="h")
-
-
-class Time:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.us = 1_795_000_000_000_000
-
-    def now_us(self) -> int:
-        return self.us
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
+from . import booking
+from .booking import DAY, HOUR, Time
 
 
 @pytest.fixture
@@ -375,19 +355,8 @@ async def test_an_attempt_that_is_settled_twice_has_one_turn(
 
 
 def attempt(user: str, time: Time) -> tuple[Entry, Ask]:
-    entry = Entry(
-        attempt_id=new_id(), request_id="r", attempt=1, operation="chat", started_at=time.us, tenant_id="t",
-        project_id="p", user_id=user, api_key_id=None, session_id=None, thread_id="t", tier=None, provider="openai",
-        model_asked="", model="m", stream=False, price_version="v", price_hash="h",
-    )  # fmt: skip
-    ask = Ask(
-        fixed_femto=0, token_femto=0, input_tokens=1, choices=1, max_tokens=1, min_tokens=1, seconds=60, price=PRICE
-    )
-    return entry, ask
+    return booking.entry_of(user, time, session_id=None, thread_id="t", tier=None), booking.ask_of(0)
 
 
 def outcome(turn: Turn) -> Outcome:
-    return Outcome(
-        state="settled", charged=Amounts(0, 5, 1), usage=Usage(input=3, output=2), status=200, error_code=None,
-        finish_reason="stop", latency_us=5, first_byte_us=None, turn=turn,
-    )  # fmt: skip
+    return booking.outcome_of(0, charged=Amounts(0, 5, 1), turn=turn)
