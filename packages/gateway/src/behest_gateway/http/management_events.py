@@ -6,8 +6,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import StreamingResponse
+from msgspec import Struct
 from pydantic import BaseModel, Field, RootModel
 
 from behest_gateway.control.access import Actor
@@ -31,11 +32,29 @@ class EventsOut(BaseModel):
     next: str = Field(description="Goes into `since` for what comes after, whether or not there was anything")
 
 
-Since = Annotated[str | None, Query(description="Only what comes after: the `next` of an earlier answer")]
-Type = Annotated[str | None, Query(alias="type", description="Only events of this type")]
-Limit = Annotated[int, Query(description="How many at most, up to 1,000")]
-Accept = Annotated[str, Header(include_in_schema=False)]
-LastEventId = Annotated[str | None, Header(description="In a stream: the last event that was seen; wins over `since`")]
+class Wanted(Struct, frozen=True):
+    """Which events a request wants, and how."""
+
+    since: str | None
+    type: str | None
+    limit: int
+    streamed: bool
+
+
+async def _wanted(
+    since: Annotated[str | None, Query(description="Only what comes after: the `next` of an earlier answer")] = None,
+    type_: Annotated[str | None, Query(alias="type", description="Only events of this type")] = None,
+    limit: Annotated[int, Query(description="How many at most, up to 1,000")] = 100,
+    accept: Annotated[str, Header(include_in_schema=False)] = "",
+    last_event_id: Annotated[
+        str | None, Header(description="In a stream: the last event that was seen; wins over `since`")
+    ] = None,
+) -> Wanted:
+    streamed = STREAM in accept
+    return Wanted((last_event_id or since) if streamed else since, type_, limit, streamed)
+
+
+WantedQuery = Annotated[Wanted, Depends(_wanted)]
 
 _STREAMED: dict[int | str, dict[str, Any]] = {
     200: {"content": {STREAM: {"schema": {"type": "string"}}}, "description": "A page, or with `Accept` a stream"}
@@ -44,56 +63,30 @@ _STREAMED: dict[int | str, dict[str, Any]] = {
 
 @router.get("/projects/{project_id}/events", responses=_STREAMED, response_model=EventsOut)
 async def list_events(
-    by: By,
-    again: Again,
-    services: Services,
-    project_id: str,
-    since: Since = None,
-    type_: Type = None,
-    limit: Limit = 100,
-    accept: Accept = "",
-    last_event_id: LastEventId = None,
+    by: By, again: Again, services: Services, project_id: str, wanted: WantedQuery
 ) -> EventsOut | StreamingResponse:
     """Show what happened in a project, its tenant and the gateway; with `Accept: text/event-stream` as it happens."""
-    if STREAM in accept:
-        return await _stream(services, by, again, project_id, last_event_id or since, type_)
-    return await _page(services, by, project_id, since, type_, limit)
+    return await _told(services, by, again, project_id, wanted)
 
 
 @router.get("/events", responses=_STREAMED, response_model=EventsOut)
 async def list_all_events(
-    by: By,
-    again: Again,
-    services: Services,
-    since: Since = None,
-    type_: Type = None,
-    limit: Limit = 100,
-    accept: Accept = "",
-    last_event_id: LastEventId = None,
+    by: By, again: Again, services: Services, wanted: WantedQuery
 ) -> EventsOut | StreamingResponse:
     """Show what happened in every project, likewise. Operators only."""
-    if STREAM in accept:
-        return await _stream(services, by, again, None, last_event_id or since, type_)
-    return await _page(services, by, None, since, type_, limit)
+    return await _told(services, by, again, None, wanted)
 
 
-async def _page(
-    services: Services, by: Actor, project_id: str | None, since: str | None, type_: str | None, limit: int
-) -> EventsOut:
-    events, cursor = await services.events.history(by, project_id, since=since, type_=type_, limit=limit)
+async def _told(
+    services: Services, by: Actor, again: Callable[[], Awaitable[Actor]], project_id: str | None, wanted: Wanted
+) -> EventsOut | StreamingResponse:
+    if wanted.streamed:
+        pages = await services.events.follow(by, project_id, since=wanted.since, type_=wanted.type, still=again)
+        return StreamingResponse(_frames(pages), media_type=STREAM, headers={"x-accel-buffering": "no"})
+    events, cursor = await services.events.history(
+        by, project_id, since=wanted.since, type_=wanted.type, limit=wanted.limit
+    )
     return EventsOut(data=[EventOut(event.flat) for event in events], next=cursor)
-
-
-async def _stream(
-    services: Services,
-    by: Actor,
-    again: Callable[[], Awaitable[Actor]],
-    project_id: str | None,
-    since: str | None,
-    type_: str | None,
-) -> StreamingResponse:
-    pages = await services.events.follow(by, project_id, since=since, type_=type_, still=again)
-    return StreamingResponse(_frames(pages), media_type=STREAM, headers={"x-accel-buffering": "no"})
 
 
 async def _frames(pages: AsyncIterator[list[Told]]) -> AsyncGenerator[bytes]:
